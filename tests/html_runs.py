@@ -154,7 +154,9 @@ class Parsed(HTMLParser):
             f"{tag} {key}: {value}"
             for tag, attrs in self.tags
             for key, value in attrs.items()
-            if key in ("aria-label", "placeholder", "title") and value and not value.startswith("rank ")
+            if key in ("aria-label", "placeholder", "title")
+            and value
+            and not value.startswith(("rank ", "["))
         ]
         lines = [" ".join(text.split()) for text in [*labels, "", *self.text]]
         return "\n".join(dict.fromkeys(line for line in lines if re.search("[A-Za-z]{2}", line))) + "\n"

@@ -10,6 +10,7 @@ from rich.text import Text
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
+from ssl4rl_bench.reports.board.columns import AVERAGE_COLUMN
 from ssl4rl_bench.reports.board.probes import PROBE_HEADERS, ProbeRow
 from ssl4rl_bench.reports.text.cells import plain_table, short
 from ssl4rl_bench.reports.text.fitting import Narrowing
@@ -22,10 +23,11 @@ from ssl4rl_bench.reports.text.numbers import (
     points,
     points_and_interval,
 )
+from ssl4rl_bench.score.aggregate import OVERALL
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
-HEADERS = {ability: header for header, ability in CARD_COLUMNS}
-"""The header that tables use for each ability."""
+HEADERS = {ability: header for header, ability in CARD_COLUMNS} | {OVERALL: AVERAGE_COLUMN.header}
+"""The header that tables use for each ability, and for the overall cell."""
 LEGEND = "▲ better, ▼ worse than the baseline after correction; bold: no row is better beyond chance"
 
 
@@ -92,7 +94,8 @@ def difference_table(comparison: Comparison) -> Table:
         narrowing=_DIFFERENCES,
     )
     # A single category has the questions of the overall cell.
-    for cell in comparison.cells if len(comparison.cells) != 2 else comparison.cells[:1]:
+    average, *abilities = comparison.cells
+    for cell in (*(abilities if len(abilities) > 1 else ()), average):
         style = {"better": "green", "worse": "red", "": ""}[cell.mark]
         table.add_row(
             Text(category(cell.name)),

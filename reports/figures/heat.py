@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
-from ssl4rl_bench.reports.figures.sheet import Sheet, fit, minus
+from ssl4rl_bench.reports.figures.sheet import Sheet, minus, wrapped
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA
 
+_LINE = 11.0
+"""The distance of the lines of a name, in points."""
 _STRONGEST = 0.55
 """Opacity of a tile's strongest colour, at which the numbers on it are readable."""
 
@@ -39,7 +42,7 @@ class HeatMap:
         return text, f"[{', '.join(map(self._signed, cell.ci95))}]" if cell.ci95 else NO_DATA
 
     def draw(self, sheet: Sheet, left: float, y: float, wide: float, tall: float) -> float:
-        """Draws the map with names to the left; a tile is `wide` by `tall`.
+        """Draws the map with names to the left; a tile is `wide` by `tall`, and taller for a name of several lines.
 
         Returns:
             The lower end of the map.
@@ -49,24 +52,31 @@ class HeatMap:
             sheet.text(middle, y + 9, header, MUTED)
         y += 18
         for row, ((name, below), line) in enumerate(zip(self.labels, self.cells, strict=True)):
-            centre = y + tall / 2
             size, bold = (8.5, True) if below else (8.0, False)
-            text = fit(name, left - 14, size, bold)
-            sheet.text(left - 8, centre - 5 * bool(below), text, side="right", size=size, bold=bold)
-            sheet.text(left - 8, centre + 6, fit(below, left - 14), MUTED, side="right")
+            names = wrapped(name, left - 14, size, bold)
+            notes = wrapped(below, left - 14) if below else []
+            n_lines = len(names) + len(notes)
+            high = max(tall, _LINE * n_lines + 6.0)
+            centre = y + high / 2
+            first = centre - _LINE * (n_lines - 1) / 2 + (0.5 if n_lines > 1 else 0.0)
+            for index, text in enumerate((*names, *notes)):
+                how: dict[str, Any] = (
+                    {"size": size, "bold": bold} if index < len(names) else {"colour": MUTED}
+                )
+                sheet.text(left - 8, first + _LINE * index, text, side="right", **how)
             for column, (middle, cell) in enumerate(zip(middles, line, strict=True)):
                 if cell is None:
                     sheet.text(middle, centre, NO_DATA, MUTED)
                     continue
                 x = middle - wide / 2
-                _tint(sheet, x + 1, y + 1, wide - 2, tall - 2, cell.value / self.top)
+                _tint(sheet, x + 1, y + 1, wide - 2, high - 2, cell.value / self.top)
                 if (row, column) in self.framed:
-                    sheet.box(x + 1.5, y + 1.5, wide - 3, tall - 3, edge=INK)
+                    sheet.box(x + 1.5, y + 1.5, wide - 3, high - 3, edge=INK)
                 text, ends = self.texts(cell)
                 size = 9.0 if ends else 8.0
                 sheet.text(middle, centre - 5 * bool(ends), text, size=size, bold=bool(cell.mark))
                 sheet.text(middle, centre + 6, ends)
-            y += tall
+            y += high
         sheet.text(left - 8, y + 9, "MDE", MUTED, side="right")
         for column, middle in enumerate(middles):
             least = median_mde(line[column] for line in self.cells)

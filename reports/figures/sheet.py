@@ -224,12 +224,13 @@ class Sheet:
         Returns:
             The lower end of the legend.
         """
-        x, right = left, self.width if right is None else right
+        x, right, deepest = left, self.width if right is None else right, 1
         for label, colour, marker in entries:
-            name = fit(label, min(170.0, right - left - 12.0))
-            wide = 12.0 + width_of(name) + 14.0
+            lines = wrapped(label, right - left - 12.0)
+            wide = 12.0 + max(map(width_of, lines)) + 14.0
             if x > left and x + wide > right:
-                x, y = left, y + 13.0
+                x, y, deepest = left, y + 10.0 * deepest + 3.0, 1
+            deepest = max(deepest, len(lines))
             if marker == "bar":
                 self.box(x, y - 4, 8, 8, colour, 0.75)
             elif marker == "empty":
@@ -238,9 +239,10 @@ class Sheet:
                 self.line([(x, y), (x + 9, y)], colour, 1.7)
             else:
                 self.marks([(x + 4, y)], marker, colour)
-            self.text(x + 12, y, name, side="left")
+            for index, line in enumerate(lines):
+                self.text(x + 12, y + 10.0 * index, line, side="left")
             x += wide
-        return y + 13.0
+        return y + 10.0 * deepest + 3.0
 
     def svg(self, label: str) -> Markup:
         """Returns an SVG element for an HTML page; a separate SVG file also needs the namespace.

@@ -10,6 +10,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
 from ssl4rl_bench.reports.board.overview import Overview
 from ssl4rl_bench.reports.text.cells import short
+from ssl4rl_bench.reports.text.naming import unit_name
 from ssl4rl_bench.reports.text.numbers import interval, listed, percent, points, points_and_interval, span
 
 MOST_NAMES = 4
@@ -36,32 +37,27 @@ class _Compared:
 def board_answer(board: Board) -> Answer:
     """Returns the answer of a board, from its averages."""
     cells = [(row.label, row.cells[-1]) for row in board.rows if row.kind != "published"]
-    return _answer(board.baseline, cells, short(board.task))
+    return _answer(board.baseline, cells, short(board.task), unit_name(board.aggregation, board.kind))
 
 
 def overview_answer(overview: Overview) -> Answer:
     """Counts the benchmarks on which runs are better and worse than the baseline."""
-    n = sum(bool(column.aggregation) for column in overview.columns)
-    counts: dict[str, dict[str, int]] = {"better": {}, "worse": {}}
-    for row in overview.rows:
-        for mark, by_run in counts.items():
-            marked = sum(
-                bool(column.aggregation and cell and cell.mark == mark)
-                for column, cell in zip(overview.columns, row.cells, strict=True)
-            )
-            if marked:
-                by_run[clean(row.label)] = marked
-    parts = [
-        f"{mark} than {clean(overview.baseline)}: {_counted(by_run, n)}"
-        for mark, by_run in counts.items()
-        if by_run
-    ]
+    base = clean(overview.baseline)
+    shown = [index for index, column in enumerate(overview.columns) if column.aggregation]
+    parts = []
+    for mark in ("better", "worse"):
+        counts = {
+            clean(row.label): n
+            for row in overview.rows
+            if (n := sum(bool((cell := row.cells[index]) and cell.mark == mark) for index in shown))
+        }
+        ordered = sorted(counts, key=lambda name: -counts[name])
+        if ordered:
+            parts.append(f"{mark} than {base}: {_names([f'{name} on {counts[name]}' for name in ordered])}")
     if not parts:
-        return Answer(
-            f"No run is shown to differ from {clean(overview.baseline)} on any of {n} benchmarks", ""
-        )
-    text = "; ".join(parts)
-    return Answer(text[0].upper() + text[1:], "")
+        return Answer(f"No run is shown to differ from {base} on any of {len(shown)} benchmarks", "")
+    text = f"Of {len(shown)} benchmarks, {'; '.join(parts)}"
+    return Answer(text, "")
 
 
 def column_answers(overview: Overview) -> list[Answer]:
@@ -69,16 +65,11 @@ def column_answers(overview: Overview) -> list[Answer]:
     answers = []
     for index, column in enumerate(overview.columns):
         cells = [(row.label, cell) for row in overview.rows if (cell := row.cells[index]) is not None]
-        answers.append(_answer(overview.baseline, cells, column.header))
+        answers.append(_answer(overview.baseline, cells, column.header, column.unit))
     return answers
 
 
-def _counted(by_run: dict[str, int], n: int) -> str:
-    ordered = sorted(by_run, key=lambda name: -by_run[name])
-    return _names([f"{name} on {by_run[name]} of {n}" for name in ordered])
-
-
-def _answer(baseline: str, cells: Sequence[tuple[str, BoardCell]], where: str) -> Answer:
+def _answer(baseline: str, cells: Sequence[tuple[str, BoardCell]], where: str, unit: str) -> Answer:
     base = clean(baseline)
     runs = [
         _Compared(clean(label), cell, cell.difference)
@@ -90,11 +81,13 @@ def _answer(baseline: str, cells: Sequence[tuple[str, BoardCell]], where: str) -
         if cell is None or cell.value is None:
             return Answer(f"Nothing was measured on {where}", "")
         ends = f" {interval(cell.ci95)}" if cell.ci95 else ""
-        return Answer(f"{base}: {percent(cell.value)}%{ends} on {where}, n = {cell.n}", "")
+        return Answer(
+            f"{base}: {percent(cell.value)}%{ends} on {where}, n = {cell.n}{' rows' * (unit == 'rows')}", ""
+        )
     better, worse, unsure = (
         [run for run in runs if run.difference.mark == mark] for mark in ("better", "worse", "")
     )
-    place = f"on {where}, {_n(runs)}"
+    place = f"on {where}, {_n(runs)}{' groups' * (unit == 'rows')}"  # differences count groups
     best = [run for run in better if run.cell.rank == 1] or better[:1]
     if best:
         text = f"Best: {_names([run.name for run in best])}, {_gains(best)} over {base} {place}"
@@ -126,12 +119,10 @@ def _rest(
     neither = [run for run in unsure if has_best and run.cell.rank == 1]
     rest = [run for run in unsure if run not in neither]
     if rest:
-        out.append(f"Cannot be told apart from {base}: {_named(rest)}. {_detectable(rest)}")
+        out.append(f"Cannot be told apart from {base}: {_named(rest)}.")
     if neither:
-        out.append(
-            f"Cannot be told apart from {base}, nor from the best: {_named(neither)}. {_detectable(neither)}"
-        )
-    return " ".join(out)
+        out.append(f"Cannot be told apart from {base}, nor from the best: {_named(neither)}.")
+    return " ".join(filter(None, [*out, _detectable(unsure)]))
 
 
 def _detectable(unsure: Sequence[_Compared]) -> str:

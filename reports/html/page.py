@@ -18,6 +18,7 @@ from markupsafe import Markup
 from ssl4rl_bench.core.atomic import write_text
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board
+from ssl4rl_bench.reports.board.overview import Overview
 from ssl4rl_bench.reports.board.overview_text import column_lines
 from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.html import figures
@@ -50,8 +51,8 @@ def write(report: ReportContent, path: Path) -> None:
 
 def render_page(report: ReportContent) -> str:
     """Renders the page. All text is escaped; its policy allows only its own style sheet and script."""
-    style = _static("page.css") + _static("samples.css")
-    script = "".join(map(_static, ("tables.js", "sample_card.js", "samples.js")))
+    style = "".join(map(_static, ("page.css", "samples.css", "views.css")))
+    script = "".join(map(_static, ("tables.js", "sample_data.js", "sample_card.js", "samples.js")))
     policy = (
         f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -81,9 +82,7 @@ def render_page(report: ReportContent) -> str:
             same_first=all(choices[0][0] in group[0]["names"] for group in groups),
             kinds=kinds,
             units_of_groups=_units(kinds),
-            overview_columns=column_lines(report.overview) if report.overview else [],
-            overview_answer=overview_answer(report.overview) if report.overview else None,
-            column_answers=column_answers(report.overview) if report.overview else [],
+            **_of_overview(report.overview),
             probe_words=None if groups else probe_verdict(report.probes),
             names={clean(short): clean(full) for short, full in report.full_names.items()},
             partial_labels={clean(run.label) for run in report.runs if run.partial},
@@ -96,6 +95,19 @@ def render_page(report: ReportContent) -> str:
         )
     )
     return text
+
+
+def _of_overview(overview: Overview | None) -> dict[str, Any]:
+    """Returns what the template shows of the table of all benchmarks."""
+    if overview is None:
+        return {}
+    cells = [cell for row in overview.rows for cell in row.cells if cell]
+    return {
+        "overview_columns": column_lines(overview),
+        "overview_answer": overview_answer(overview),
+        "overview_undecided": any(excludes_zero(cell.difference) for cell in cells),
+        "column_answers": column_answers(overview),
+    }
 
 
 def _board_notes(boards: Sequence[Board]) -> list[str]:

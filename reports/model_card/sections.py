@@ -11,7 +11,7 @@ from ssl4rl_bench import __version__
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.board.columns import columns_of
+from ssl4rl_bench.reports.board.columns import AVERAGE_COLUMN, columns_of
 from ssl4rl_bench.reports.model_card.card import UNSEEN, Card, CardRun, without_path
 from ssl4rl_bench.reports.model_card.shown import card_name, footnote, shown_aggregations
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
@@ -197,7 +197,7 @@ def _abilities(run: CardRun, task: str, task_result: Mapping[str, Any]) -> str:
         keys = (OVERALL,) if is_all else (column.level, column.name)
         cells = [dig(task_result, "aggregates", how, *keys) for how in aggregations]
         numbers = (text for cell in cells for text in (*value_and_interval(cell), count(cell)))
-        header = "All" if is_all else escape(clean(column.header, 200)) or NO_DATA
+        header = AVERAGE_COLUMN.header if is_all else escape(clean(column.header, 200)) or NO_DATA
         body.append((header, *numbers, percent(cells[-1].get("unread"))))
     names = (card_name(how, task_result)[1] for how in aggregations)
     headers = ("Ability", *(text for name in names for text in (name, "95%", "n")), "Unread")

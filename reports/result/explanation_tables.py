@@ -12,6 +12,7 @@ from ssl4rl_bench.comparison.explaining.explanation import Cause, Effect, Explan
 from ssl4rl_bench.comparison.explaining.kinds import KINDS
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean, one_line
+from ssl4rl_bench.reports.board.columns import AVERAGE_COLUMN
 from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, plain_table
 from ssl4rl_bench.reports.text.fitting import Narrowing
@@ -64,15 +65,14 @@ def _table(name: str, headers: Sequence[str], rows: Sequence[Sequence[str]], sid
 
 
 def number_rows(explanation: Explanation) -> list[tuple[str, ...]]:
-    """Returns the rows of the numbers: overall, and by ability."""
-    gap = explanation.gap
-    rows: list[tuple[str, ...]] = [("Average", *_numbers(gap))]
+    """Returns the rows of the numbers: by ability, and the average."""
+    rows: list[tuple[str, ...]] = []
     order = {ability: index for index, (_, ability) in enumerate(CARD_COLUMNS)}
     for column in sorted(explanation.columns, key=lambda column: order.get(column.name, len(order))):
         one, other = column.run, column.against
         difference = NO_DATA if one is None or other is None else points(one - other)
         rows.append((category(column.name), percent(one), percent(other), difference, ""))
-    return rows
+    return [*rows, (AVERAGE_COLUMN.header, *_numbers(explanation.gap))]
 
 
 def _numbers(gap: Gap) -> tuple[str, str, str, str]:

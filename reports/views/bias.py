@@ -11,7 +11,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.columns import Column
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, RULE, SERIES, SIGN
-from ssl4rl_bench.reports.figures.sheet import MODELS, Sheet, fit
+from ssl4rl_bench.reports.figures.sheet import MODELS, Sheet, wrapped
 from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
@@ -228,11 +228,14 @@ def _panels(
     slot = 9.0 * len(looks) + 9.0
     height = len(headers) * slot
     wide = (sheet.width - _LEFT - 16 + _GAP) / len(panels) - _GAP
+    titles = [wrapped(title, wide, bold=True) for title, _, _ in panels]
+    y += 11.0 * (max(map(len, titles)) - 1)
     for index, header in enumerate(headers):
         sheet.text(_LEFT - 8, y + 18 + (index + 0.5) * slot, header, side="right")
-    for number, (title, note, cells) in enumerate(panels):
+    for number, (_, note, cells) in enumerate(panels):
         left = _LEFT + number * (wide + _GAP)
-        sheet.text(left, y + 8, fit(title, wide, bold=True), side="left", bold=True)
+        for up, words in enumerate(reversed(titles[number])):
+            sheet.text(left, y + 8 - 11.0 * up, words, side="left", bold=True)
         ends = reach(cell for line in cells for cell in line)
         axes = slots(sheet, (left, y + 18, wide, height), len(headers), ends, sideways=True)
         for index in range(1, len(headers)):

@@ -14,7 +14,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_row
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, SIGN
-from ssl4rl_bench.reports.figures.sheet import Sheet, fit, width_of
+from ssl4rl_bench.reports.figures.sheet import Sheet, fit, width_of, wrapped
 from ssl4rl_bench.reports.text.cells import CellEstimate, cell_estimate, dig
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
@@ -246,18 +246,20 @@ def _draw(steps: Sequence[Step], name: str, has_training: bool) -> Sheet:
         places.append(position)
         position += 1.0
     # Six points of margin: bold text may be drawn a little wider than `width_of` computes.
-    title = fit(f"{name}: accuracy above chance, percent of what is possible", wide - 6.0, bold=True)
-    sheet.text(left, 12, title, bold=True, side="left")
-    axes = slots(sheet, (left, 24, wide, tall), n, reach(step.above for step in steps))
+    title = wrapped(f"{name}: accuracy above chance, percent of what is possible", wide - 6.0, bold=True)
+    for index, line in enumerate(title):
+        sheet.text(left, 12 + 11 * index, line, bold=True, side="left")
+    top = 13.0 + 11.0 * len(title)
+    axes = slots(sheet, (left, top, wide, tall), n, reach(step.above for step in steps))
     for place, step in zip(places, steps, strict=True):
         if step.above is not None:
             axes.whisker(place, step.above, INK)
-    y = 24 + tall
+    y = top + tall
     if has_training:
-        title = (
+        words = (
             "Checkpoints trained at it: difference on Average, points (▲ better, ▼ worse after correction)"
         )
-        sheet.text(left, y + gap - 12, fit(title, wide - 6.0, bold=True), bold=True, side="left")
+        sheet.text(left, y + gap - 12, words, bold=True, side="left")
         ends = reach(cell for step in steps for _, cell in step.trained)
         lower = slots(sheet, (left, y + gap, wide, tall), n, ends)
         for place, step in zip(places, steps, strict=True):

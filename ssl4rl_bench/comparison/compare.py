@@ -7,8 +7,9 @@ these differences.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from ssl4rl_bench.score.aggregate import (
 from ssl4rl_bench.stats.multiple import benjamini_hochberg, holm
 from ssl4rl_bench.stats.power import detectable_change, groups_needed
 from ssl4rl_bench.stats.resampling import REPLICATES, max_t
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 _Floats = NDArray[np.float64]
 
@@ -93,7 +95,33 @@ def compare_task(
         )
     for level in dict.fromkeys(levels):
         comparisons = _corrected(comparisons, level, correction, replicates)
-    return comparisons
+    order = _column_order(baseline.result, task)
+    return [_ordered(comparison, order) for comparison in comparisons]
+
+
+def _column_order(result: Mapping[str, Any], task: str) -> list[str]:
+    """Returns abilities in the order of a benchmark's tables: its declared columns, or those of the model card."""
+    of_task = result.get("tasks", {}).get(task, {})
+    declared = of_task.get("columns") if isinstance(of_task, Mapping) else None
+    if not isinstance(declared, Sequence) or isinstance(declared, str):
+        return [ability for _, ability in CARD_COLUMNS]
+    return [str(column[0]) for column in declared if isinstance(column, Sequence) and column]
+
+
+def _ordered(comparison: Comparison, order: Sequence[str]) -> Comparison:
+    """Returns a comparison with its cells in the order of the tables; others follow as they were."""
+
+    def place(index: int) -> tuple[bool, int]:
+        cell = comparison.cells[index]
+        rank = order.index(cell.name) if cell.level == "l2" and cell.name in order else len(order)
+        return cell.level != OVERALL, rank
+
+    indices = sorted(range(len(comparison.cells)), key=place)
+    return replace(
+        comparison,
+        cells=tuple(comparison.cells[index] for index in indices),
+        weighted=comparison.weighted[:, indices],
+    )
 
 
 def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> list[BestDifference]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_differences_of_single_rows_are_mcnemar_s_and_tango_s() -> None:
     assert cell.p == cell.p_corrected == pytest.approx(float(mcnemar(gained, lost)))
     assert cell.ci95 == pytest.approx(tuple(map(float, tango(gained, lost, 200))))
     assert cell.se == pytest.approx(reference.sem(two - one), abs=1e-9)
-    assert [c.name for c in found.cells] == ["overall", "coarse_perception", "logic_reasoning"]
+    assert [c.name for c in found.cells] == ["overall", "logic_reasoning", "coarse_perception"]
 
 
 def test_the_family_is_all_candidates_cells_of_the_level() -> None:
@@ -258,3 +259,17 @@ def test_seeds_that_change_one_question_do_not_exclude_0() -> None:
     cell = compare_method(base, methods_of(once, "seed")[0], TASK)[0]
     assert cell.mean.value == 0.0 and cell.mean.ci95 is not None
     assert cell.mean.ci95[0] < -0.02 and cell.mean.ci95[1] > 0.02
+
+
+def test_cells_are_in_the_order_of_the_benchmark_s_tables() -> None:
+    """Each column of `weighted` sums to the difference of its cell."""
+    runs = [run("a", table(1, 200)), run("b", table(2, 200, 0.75))]
+    for declared, names in (
+        (None, ["logic_reasoning", "coarse_perception"]),
+        ([["coarse_perception", "Coarse"]], ["coarse_perception", "logic_reasoning"]),
+        ("coarse_perception", ["logic_reasoning", "coarse_perception"]),
+    ):
+        result = {**runs[0].result, "tasks": {TASK: {"columns": declared}}}
+        (found,) = compare_task(replace(runs[0], result=result), runs[1:], TASK)
+        assert [cell.name for cell in found.cells] == ["overall", *names]
+        assert found.weighted.sum(axis=0) == pytest.approx([cell.value for cell in found.cells])

@@ -70,8 +70,8 @@ def test_equal_runs_differ_by_exactly_0_and_share_the_first_rank(equal: Board) -
 
 def test_a_difference_of_0_is_shown_with_a_sign_and_an_interval_on_both_sides(equal: Board) -> None:
     table = difference_table(equal.comparisons[0])
-    (row,) = [row for row in cells(table) if row[0] == "overall"]
-    assert row[:5] == ["overall", "80", "50.00", "50.00", "+0.00"]
+    (row,) = [row for row in cells(table) if row[0] == "Average"]
+    assert row[:5] == ["Average", "80", "50.00", "50.00", "+0.00"]
     low, high = map(float, row[5].strip("[]").split(", "))
     assert low == -high < 0
     assert row[6:8] == ["1.000", "1.000"]
@@ -132,7 +132,7 @@ def test_an_unknown_aggregation_is_named_with_the_closest_one() -> None:
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("coarse_perception", "Coarse"), ("overall", "overall"), ("ocr\n\x1b[1m", "ocr \\u001b[1m"), ("", "")],
+    [("coarse_perception", "Coarse"), ("overall", "Average"), ("ocr\n\x1b[1m", "ocr \\u001b[1m"), ("", "")],
 )
 def test_categories_have_the_headers_of_the_card_or_their_own_clean_names(name: str, shown: str) -> None:
     assert category(name) == shown

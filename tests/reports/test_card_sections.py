@@ -70,7 +70,7 @@ def test_a_missing_ability_is_a_row_of_dashes_and_numbers_are_at_their_bounds() 
     task["aggregates"]["circular_micro"]["overall"] = {"value": 1.0, "n": 10, "ci95": [0.0, 1.0]}
     text = sections.evaluation(card(None, evaluated({"ssl4rl_scenes": task})))
     assert "| Coarse | – | – | – | – | – | – | – |" in text
-    assert "| All | 100.00 | [0.00, 100.00] | 10 | 81.23 |" in text
+    assert "| Average | 100.00 | [0.00, 100.00] | 10 | 81.23 |" in text
 
 
 def test_several_benchmarks_have_a_heading_and_a_table_each_and_probes_share_one() -> None:
@@ -80,7 +80,7 @@ def test_several_benchmarks_have_a_heading_and_a_table_each_and_probes_share_one
     assert [line for line in text.splitlines() if line.startswith("### ")] == [
         "### scenes", "### mmbench\\_dev\\_en", "### Self-supervised probes",
     ]  # fmt: skip
-    assert text.count("| All |") == 2 and text.count("| Probe |") == 1
+    assert text.count("| Average |") == 2 and text.count("| Probe |") == 1
     assert text.count(sections.SCENES_NOTE) == 1
 
 

@@ -320,7 +320,7 @@ def test_a_difference_of_exactly_0_is_told_with_what_would_rarely_be_found() -> 
     (tested,) = judged(400, 0, {"task": TASK, "kind": "not_significantly_worse"}).tested
     assert tested.verdict == "pass"
     text = describe_test(tested)
-    assert text.startswith("simulated, overall: +0.00 points, lower bound ")
+    assert text.startswith("simulated, Average: +0.00 points, lower bound ")
     assert f"n 400; a drop below {100 * tested.mde:.2f} points would rarely be found" in text
 
 

@@ -234,7 +234,7 @@ def test_a_run_without_the_task_does_not_take_the_replacement_from_the_title() -
 
 def test_a_result_without_categories_has_one_row_per_task() -> None:
     lines = show(leaf_table(result(**{DEV: bench(0.5)}), DEV))
-    assert [line.split()[0] for line in lines[3:]] == ["overall"]
+    assert [line.split()[0] for line in lines[3:]] == ["Average"]
     assert lines[3].split()[1:] == ["7", "50.00", "[50.00,", "50.00]", "0.00"]
 
 

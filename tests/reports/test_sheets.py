@@ -26,6 +26,7 @@ from ssl4rl_bench.reports.figures.sheet import (
     fit,
     minus,
     width_of,
+    wrapped,
 )
 
 MARKUP = '<script>alert("1 & 2")</script>'
@@ -155,12 +156,26 @@ def test_a_legend_of_nothing_takes_one_line() -> None:
     assert sheet.shapes == []
 
 
-def test_a_legend_with_one_name_that_is_too_long_cuts_it() -> None:
+def test_a_legend_breaks_a_name_that_is_too_long_into_lines() -> None:
     sheet = Sheet(100.0, 20.0)
-    sheet.legend(10.0, [("a very long name of a model " * 5, INK, "line")])
-    (item,) = texts(sheet)
-    assert "…" in item.text and item.x + width_of(item.text) <= 100.0
-    assert item.y == 10.0  # and not on a second line below an empty one
+    name = " ".join(["a very long name of a model"] * 3)
+    end = sheet.legend(10.0, [(name, INK, "line"), ("b", INK, "line")])
+    *lines, other = texts(sheet)
+    assert " ".join(line.text for line in lines) == name and len(lines) > 2
+    assert all(line.x + width_of(line.text) <= 100.0 for line in lines)
+    assert lines[0].y == 10.0 and lines[-1].y < other.y < end
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(st.text("ab-_/. ", max_size=60), st.floats(20.0, 200.0))
+def test_wrapped_lines_fit_and_hold_the_whole_name(name: str, width: float) -> None:
+    lines = wrapped(name, width)
+    assert all(width_of(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(clean(name, 200).split())
+
+
+def test_names_break_at_separators() -> None:
+    assert wrapped("PKU-ML/SSL4RL-MMBench-Rotation-3B", 90.0) == ["PKU-ML/SSL4RL-", "MMBench-Rotation-3B"]
 
 
 def test_each_kind_of_entry_has_its_shape() -> None:

@@ -233,12 +233,12 @@ def test_leaves_stand_under_their_ability_with_n_interval_and_unread() -> None:
     assert lines[1].split() == ["Category", "n", "rows", "Score", "95%", "interval", "Unread", "%"]
     body = lines[3:]
     assert len(body) == 1 + 2 + 6 + 20
-    assert body[0].split()[:3] == ["overall", "120", "83.33"]
-    assert [line.split()[0] for line in body[1:4]] == ["perception", "Coarse", "image_style"]
+    assert body[0].split()[:3] == ["Average", "120", "83.33"]
+    assert [line.split()[0] for line in body[1:3]] == ["reasoning", "Logical"]
     for line in body:
         name, indent = line.split()[0], len(line) - len(line.lstrip())
         assert indent == (
-            6 if name in L2_OF else {"overall": 0, "perception": 2, "reasoning": 2}.get(name, 4)
+            6 if name in L2_OF else {"Average": 0, "perception": 2, "reasoning": 2}.get(name, 4)
         )
     parents = [line for line in body if line.startswith("    ")]
     ability = ""
@@ -260,7 +260,7 @@ def test_categories_that_mmbench_lacks_come_last() -> None:
     lines = show(leaf_table(result(aggregates={"circular_micro": levels}), TASK))
     names = [line.split()[0] for line in lines[3:]]
     assert names == [
-        "overall",
+        "Average",
         "reasoning",
         "Logical",
         "future_prediction",

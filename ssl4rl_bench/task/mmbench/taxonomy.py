@@ -25,14 +25,14 @@ CARD_COLUMNS: tuple[tuple[str, str], ...] = (
 """The header and the L2 ability of each column of the table in SSL4RL's model card, in its order."""
 
 L1_OF: Mapping[str, str] = {
-    "coarse_perception": "perception",
-    _SINGLE: "perception",
-    _CROSS: "perception",
-    "attribute_reasoning": "reasoning",
-    "relation_reasoning": "reasoning",
     "logic_reasoning": "reasoning",
+    "relation_reasoning": "reasoning",
+    "attribute_reasoning": "reasoning",
+    "coarse_perception": "perception",
+    _CROSS: "perception",
+    _SINGLE: "perception",
 }
-"""Ability (L2) to level (L1)."""
+"""Ability (L2) to level (L1), in the order of `CARD_COLUMNS`."""
 
 _LEAVES: Mapping[str, tuple[str, int, int]] = {
     "image_style": ("coarse_perception", 53, 62),
