@@ -30,7 +30,7 @@ def main() -> None:
 
 def index() -> str:
     """README.md, with its links as seen from docs/."""
-    text = (ROOT / "README.md").read_text("utf-8").replace("](docs/", "](")
+    text = (ROOT / "README.md").read_text("utf-8").replace("](docs/", "](").replace('src="docs/', 'src="')
     return re.sub(r"\[([^\]]*)\]\((?:docs|[A-Z]+\.md)\)", r"\1", text)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 from unittest import mock
 
+from advice import foreign_options
 from typer.testing import CliRunner
 
 from ssl4rl_bench import cli
@@ -45,6 +46,8 @@ def bench(*args: str | Path, encoding: str = "utf-8", env: dict[str, str] | None
     """Runs `ssl4rl-bench` with the arguments; an uncaught exception ends with code 4, as in a shell."""
     out, err = Stream(encoding), Stream(encoding)
     code = run(args, out, err, env or {})
+    if code == 2:
+        assert not foreign_options([*map(str, args)], err.text()), err.text()
     return Done(code, out.text(), err.text())
 
 
@@ -71,6 +74,7 @@ def invoke(*args: object, code: int = 0, env: Mapping[str, str] | None = None) -
     if isinstance(done.exception, BenchError):
         assert done.exception.exit_code == code, done.exception
         assert "\n" not in str(done.exception)
+        assert not foreign_options([str(arg) for arg in args], str(done.exception)), done.exception
         return str(done.exception)
     assert done.exit_code == code, (done.output, done.exception)
     return done.output

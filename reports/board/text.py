@@ -37,7 +37,8 @@ _DIFFERENCES = Narrowing(
     stack=("95% interval", "Diff"),
 )
 _PROBES = Narrowing(
-    drop=("Exact", "Per place", "Valid", "Above chance", "Chance", "95% interval", "MDE"), names=("Model",)
+    drop=("Exact", "Per place", "Valid", "Above chance", "Chance", "95% interval", "MDE", "n"),
+    names=("Model",),
 )
 
 

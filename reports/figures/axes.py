@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, RULE
-from ssl4rl_bench.reports.figures.sheet import Sheet, minus
+from ssl4rl_bench.reports.figures.sheet import Sheet, minus, width_of
 
 Range = tuple[float, float]
 PERCENT = 0.01
@@ -126,22 +126,47 @@ def over_steps(
     steps: Sequence[float],
     values: Range,
     labels: Sequence[tuple[float, str]],
+    *,
+    only_steps: bool = False,
 ) -> Axes:
     """Draws axes over training steps.
 
     Args:
         steps: the training steps that the axis must include.
         labels: the ticks of the value axis, as `ticks` returns them.
+        only_steps: put ticks at `steps` only, as many as have space, and not at round numbers between them.
     """
     first, last = min(steps, default=0.0), max(steps, default=1.0)
     air = 0.04 * (last - first) or 1.0
     axes = Axes(sheet, box, (first - air, last + air), values)
-    for step, label in ticks(*axes.across, 6, integers=True):
+    scale = box[2] / (axes.across[1] - axes.across[0])
+    for step, label in step_ticks(steps, scale) if only_steps else ticks(*axes.across, 6, integers=True):
         axes.line((step, step), values, RULE, width=0.6)
         x, y = axes.place(step, values[0])
         sheet.text(x, y + 9, label, MUTED)
     axes.ticks(labels)
     return axes
+
+
+def step_ticks(steps: Iterable[float], scale: float) -> list[tuple[float, str]]:
+    """Returns the steps whose labels have space on an axis, and these labels; the first always has one.
+
+    Args:
+        scale: points per step.
+    """
+    distinct = sorted(set(steps))
+    chosen: list[float] = []
+    for step in (
+        *distinct[:1],
+        *reversed(distinct[1:]),
+    ):  # the last one takes precedence over those before it
+        gaps = (
+            abs(step - other) * scale - (width_of(f"{step:g}") + width_of(f"{other:g}")) / 2
+            for other in chosen
+        )
+        if all(gap >= 6.0 for gap in gaps):
+            chosen.append(step)
+    return [(step, f"{step:g}") for step in sorted(chosen)]
 
 
 def reach(cells: Iterable[Valued | None]) -> list[float]:

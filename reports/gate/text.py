@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from ssl4rl_bench.comparison.flips import flips
+from ssl4rl_bench.comparison.flips import Flip, flips
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate, Guarded, Tested
@@ -143,7 +143,7 @@ def guard_table(gate: Gate) -> Table:
     return table
 
 
-def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
+def lost_flips(gate: Gate, limit: int = 3) -> Iterator[tuple[Tested, Flip]]:
     """Yields the questions with the largest losses, for each test that did not pass; each question once."""
     seen: set[tuple[str, str]] = set()
     for tested in worst_first(gate):
@@ -159,7 +159,16 @@ def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
         losses = flips(comparison, tested.difference.name, limit=limit + len(seen))
         new = [flip for flip in losses if (comparison.task, flip.group) not in seen][:limit]
         seen |= {(comparison.task, flip.group) for flip in new}
-        for flip in new:
-            where = f"{short(tested.rule.task)} {category(tested.name)}: question {clean(flip.group)}"
-            became = f"{clean(flip.before, 30)} became {clean(flip.after, 30)}"
-            yield f"{where} ({clean(flip.leaf)}), sample {clean(flip.sample)}: {became}"
+        yield from ((tested, flip) for flip in new)
+
+
+def lost_line(tested: Tested, flip: Flip) -> str:
+    """Describes a lost question in one line."""
+    where = f"{short(tested.rule.task)} {category(tested.name)}: question {clean(flip.group)}"
+    became = f"{clean(flip.before, 30)} became {clean(flip.after, 30)}"
+    return f"{where} ({clean(flip.leaf)}), sample {clean(flip.sample)}: {became}"
+
+
+def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
+    """Yields a line for each of `lost_flips`."""
+    return (lost_line(tested, flip) for tested, flip in lost_flips(gate, limit))

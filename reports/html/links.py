@@ -25,7 +25,9 @@ class QuestionsLink:
     """What it leads to, for readers who do not see where it stands: "questions of Logical that new lost"."""
 
 
-def questions_link(task: str, baseline: str, run: str, show: str, column: Column | None = None) -> str:
+def questions_link(
+    task: str, baseline: str, run: str, show: str, column: Column | None = None, count: str = ""
+) -> str:
     """Returns the fragment that opens the sample browser on the questions behind a number.
 
     Args:
@@ -34,10 +36,13 @@ def questions_link(task: str, baseline: str, run: str, show: str, column: Column
         run: the run's label; empty for the baseline's own numbers.
         show: a choice of the browser, such as "lost".
         column: the category; None or the average for all questions.
+        count: the aggregation that says when a question is right; by default the one that the task publishes.
     """
     keys = {"task": task, "a": baseline, **({"b": run} if run else {}), "show": show}
     if column is not None and column.level != OVERALL:
         keys |= {"level": column.level, "category": column.name}
+    if count:
+        keys["count"] = count
     return f"#{urlencode(keys)}"
 
 
@@ -70,10 +75,10 @@ class LinkedSamples:
             return None
         what = "questions" if column.level == OVERALL else f"questions of {column.header}"
         if row.kind == "baseline":
-            return QuestionsLink(
-                questions_link(task, baseline, "", "a-wrong", column), f"{what} that {run} has wrong"
-            )
+            href = questions_link(task, baseline, "", "a-wrong", column, board.aggregation)
+            return QuestionsLink(href, f"{what} that {run} has wrong")
         if cell.difference is None:
             return None
         show, verb = _SHOWN[cell.mark]
-        return QuestionsLink(questions_link(task, baseline, run, show, column), f"{what} that {run} {verb}")
+        href = questions_link(task, baseline, run, show, column, board.aggregation)
+        return QuestionsLink(href, f"{what} that {run} {verb}")

@@ -51,8 +51,8 @@ def write(report: ReportContent, path: Path) -> None:
 
 def render_page(report: ReportContent) -> str:
     """Renders the page. All text is escaped; its policy allows only its own style sheet and script."""
-    style = _static("page.css") + _static("samples.css")
-    script = "".join(map(_static, ("tables.js", "sample_card.js", "samples.js")))
+    style = "".join(map(_static, ("page.css", "samples.css", "views.css")))
+    script = "".join(map(_static, ("tables.js", "sample_data.js", "sample_card.js", "samples.js")))
     policy = (
         f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"

@@ -132,7 +132,7 @@ def assemble(
             full_names={run.label: named.label for run, named in zip(runs, full, strict=True)},
             samples=None
             if loaded is None or thumbnails is None
-            else collect(runs, loaded, shown, thumbnails),
+            else collect(runs, loaded, shown, thumbnails, [run.label for run in full]),
         )
 
 

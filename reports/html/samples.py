@@ -43,7 +43,7 @@ class Samples:
     """The sample browser's content."""
 
     index: Mapping[str, Any]
-    """The keys `runs`, `tasks` and `readAs`, as the script expects them."""
+    """The keys `runs`, `fullNames`, `tasks` and `readAs`, as the script expects them."""
     parts: tuple[tuple[str, str], ...]
     """Pairs of name and base64 text."""
     thumbnails: tuple[tuple[str, tuple[str, ...]], ...]
@@ -72,6 +72,7 @@ def collect(
     loaded: Sequence[Mapping[str, Task]],
     tasks: Sequence[str],
     thumbnails: Thumbnails,
+    full_names: Sequence[str] = (),
 ) -> Samples:
     """Collects the samples of tasks as the first run asked them, with the replies of every run.
 
@@ -80,6 +81,7 @@ def collect(
         loaded: for each run its tasks as it asked them; runs that asked the same may share them. Missing
             tasks are left out.
         thumbnails: `thumbnails_of` the same tasks.
+        full_names: the names of the runs if their labels are shortened; links may use either.
 
     Raises:
         StoreError: a journal cannot be read.
@@ -108,6 +110,7 @@ def collect(
     return Samples(
         index={
             "runs": [clean(run.label) for run in runs],
+            "fullNames": [clean(name) for name in full_names or [run.label for run in runs]],
             "tasks": [task.index for task in shown],
             "readAs": dict(READ_AS),
         },

@@ -16,7 +16,8 @@ from rich.text import Text
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.reports.board.columns import AVERAGE_COLUMN, columns_of
+from ssl4rl_bench.reports.board.columns import columns_of
+from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.text.cells import (
     Result,
     blinding,
@@ -85,9 +86,11 @@ def leaf_table(result: Result, task: str, aggregation: str = "circular_micro") -
     """
     check_names([result], task, aggregation)
     title = f"{model_name(result)} · {_title([result], task, aggregation)}"
-    table = plain_table(title, ("Category", f"n {UNITS[aggregation]}", "Score", "95% interval", "Unread %"))
+    headers = ("Category", f"n {UNITS[aggregation]}", "Score", "95% interval", "Unread %")
+    narrowing = Narrowing(drop=(headers[-1], headers[1]), stack=("95% interval", "Score"))
+    table = plain_table(title, headers, narrowing=narrowing)
     for depth, name, cell in _outline(dig(result, "tasks", task, "aggregates", aggregation)):
-        label, unread = Text("  " * depth + clean(name)), percent(cell.get("unread"))
+        label, unread = Text("  " * depth + category(name)), percent(cell.get("unread"))
         table.add_row(label, count(cell), *value_and_interval(cell), unread)
     return table
 
@@ -170,7 +173,7 @@ def _outline(cells: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, 
     levels, abilities, leaves = (
         {name: dig(cells, level, name) for name in dig(cells, level)} for level in ("l1", "l2", "l3")
     )
-    yield 0, AVERAGE_COLUMN.header, dig(cells, "overall")
+    yield 0, "overall", dig(cells, "overall")
     for level in [name for name in dict.fromkeys((*L1_OF.values(), *levels)) if name in levels]:
         yield 1, level, levels[level]
         for ability in [name for name in L1_OF if L1_OF[name] == level and name in abilities]:

@@ -79,7 +79,7 @@ const sampleCard = (() => {
 
   const chip = (letter, run, row) => {
     const good = mark(run, row) === "✓";
-    return make("span", `chip ${good ? "right-answer" : "wrong-answer"}`, `${letter} ${good ? "✓" : "✗"}`);
+    return make("span", `given ${good ? "right-answer" : "wrong-answer"}`, `${letter} ${good ? "✓" : "✗"}`);
   };
 
   const prompt = (view, messages) => {
@@ -176,10 +176,12 @@ const sampleCard = (() => {
     return box;
   };
 
-  const reply = (view, letter, run, other, name) => {
+  const reply = (view, letter, run, other, number) => {
     const { row } = view;
     const box = make("div", "reply");
-    box.append(make("h3", "", `${letter} · ${name}`));
+    const title = make("h3", "", `${letter} · ${view.names[number]}`);
+    title.title = view.fullNames[number];
+    box.append(title);
     const state = run.status[row];
     const line = make("p", "verdict-line");
     if (UNSCORED.includes(state)) line.append(view.readAs[state]);
@@ -225,15 +227,15 @@ const sampleCard = (() => {
     return box;
   };
 
-  // `view` has: data, task, runs, readAs, group, row, rows, by, pair, names, titles, and the functions choose,
+  // `view` has: data, task, runs, readAs, group, row, rows, by, pair, names, fullNames, titles, and the functions choose,
   // enlarge and promptOpen.
   const draw = (view) => {
     const { a, b } = view.data;
     const asked = make("div", "asked");
     asked.append(pictures(view), words(view));
     const replies = make("div", "replies");
-    replies.append(reply(view, "A", a, b, view.names[0]));
-    if (view.pair) replies.append(reply(view, "B", b, a, view.names[1]));
+    replies.append(reply(view, "A", a, b, 0));
+    if (view.pair) replies.append(reply(view, "B", b, a, 1));
     return [head(view), asked, copies(view), replies];
   };
 

@@ -45,59 +45,13 @@
   let promptOpen = false;
 
   const entry = () => index.tasks[Number(task.value)];
-  const rowsOf = (g) => {
-    const { start, id } = data.questions;
-    const end = start[g + 1] ?? id.length;
-    return Array.from({ length: end - start[g] }, (_, offset) => start[g] + offset);
-  };
-  const score = (run, g) => run.scores[by.value][g];
-  const any = (run, g, letters) => rowsOf(g).some((n) => letters.includes(run.status[n]));
-  const isRight = (run, g) => score(run, g) === 1;
-  const isWrong = (run, g) => score(run, g) !== null && score(run, g) < 1;
-  const change = (a, b, g) => (score(a, g) === null || score(b, g) === null ? 0 : score(b, g) - score(a, g));
-  const UNREAD = "nixr";
-  const CHOICES = [
-    ["all", "All", () => true],
-    ["flipped", "Flipped, either way", (a, b, g) => change(a, b, g) !== 0],
-    ["gained", "Gained: A wrong, B right", (a, b, g) => change(a, b, g) > 0],
-    ["lost", "Lost: A right, B wrong", (a, b, g) => change(a, b, g) < 0],
-    ["a-right", "A is right", (a, b, g) => isRight(a, g)],
-    ["a-wrong", "A is wrong", (a, b, g) => isWrong(a, g)],
-    ["a-unread", "A has an unread reply", (a, b, g) => any(a, g, UNREAD)],
-    ["b-right", "B is right", (a, b, g) => isRight(b, g)],
-    ["b-wrong", "B is wrong", (a, b, g) => isWrong(b, g)],
-    ["b-unread", "B has an unread reply", (a, b, g) => any(b, g, UNREAD)],
-    ["failed", "A request failed", (a, b, g) => any(a, g, "e") || any(b, g, "e")],
-    ["no-content", "Reasoning, no reply", (a, b, g) => any(a, g, "c") || any(b, g, "c")],
-  ];
-  const GRADED = { gained: "Gained: B has more right than A", lost: "Lost: B has less right than A" };
-
-  // How much copies differ: first between the runs, then within a run.
-  const disagreement = (g) => {
-    const rows = rowsOf(g);
-    const split = (run) => {
-      const right = rows.filter((n) => run.value[n] === 1).length;
-      return Math.min(right, rows.length - right);
-    };
-    const differ = rows.filter((n) => data.a.value[n] !== null && data.b.value[n] !== null && data.a.value[n] !== data.b.value[n]);
-    return 100 * differ.length + split(data.a) + split(data.b);
-  };
-  const SORTS = [
-    ["order", "As in the benchmark", () => (one, two) => one - two],
-    ["id", "By id", () => (one, two) => data.questions.group[one].localeCompare(data.questions.group[two], "en", { numeric: true })],
-    ["ability", "By ability", () => {
-      const ranks = new Map(data.questions.categories.map(([level, name], rank) => [`${level}:${name}`, rank]));
-      const rank = (g) => {
-        const [, ability, leaf] = data.questions.places[data.questions.place[g]];
-        return 10_000 * ranks.get(`l2:${ability}`) + ranks.get(`l3:${leaf}`);
-      };
-      return (one, two) => rank(one) - rank(two) || one - two;
-    }],
-    ["disagreement", "Most copies that differ", () => {
-      const sizes = new Map(listed.map((g) => [g, disagreement(g)]));
-      return (one, two) => sizes.get(two) - sizes.get(one) || one - two;
-    }],
-  ];
+  const wanted = () => ({
+    show: show.value,
+    level: place.value.slice(0, 2),
+    category: place.value.slice(3),
+    words: text.value.toLowerCase().split(/\s+/).filter(Boolean),
+    sort: sort.value,
+  });
 
   let turn = 0; // loads that were overtaken by a later one have no effect
   const load = async () => {
@@ -107,18 +61,18 @@
       part(`task-${t}`), part(`run-${t}-${runA.value}`), part(`run-${t}-${runB.value}`), part(`images-${t}`),
     ]);
     if (mine !== turn) return false;
-    data = { questions, a, b, images };
     const indents = { l1: "", l2: "", l3: "– " };
     fill(place, [["", "All"], ...questions.categories.map(([level, name, title]) => [`${level}:${name}`, indents[level] + title])]);
     fill(by, entry().counts.map(([name, title]) => [name, title]));
+    data = sampleData.of({ questions, a, b, images }, by.value);
     relabel();
     return true;
   };
   // Labels that depend on the task, the runs, and how questions are counted.
   const relabel = () => {
-    const { a, b, questions } = data;
-    const graded = [a, b].some((run) => run.scores[by.value].some((value) => value !== null && value !== 0 && value !== 1));
-    fill(show, CHOICES.map(([name, label]) => [name, (graded && GRADED[name]) || label]));
+    data = sampleData.of(data, by.value);
+    const { questions } = data;
+    fill(show, sampleData.labels(data));
     const [units, copies] = entry().units;
     const size = [`${questions.group.length.toLocaleString("en")} ${units}`];
     if (copies) size.push(`${questions.id.length.toLocaleString("en")} ${copies}`);
@@ -130,43 +84,7 @@
     place.parentElement.hidden = questions.places.length < 2;
   };
 
-  const textOf = (n) => {
-    const { questions, a, b } = data;
-    const [question, hint, options] = questions.texts[n];
-    const replies = [a, b].map((run) => `${run.text[n] ?? ""} ${run.reasoning[n] ?? ""}`);
-    return `${questions.id[n]} ${question} ${hint} ${options.flat().join(" ")} ${replies.join(" ")}`.toLowerCase();
-  };
-  const wordsWanted = () => text.value.toLowerCase().split(/\s+/).filter(Boolean);
-  const matches = (n, words) => words.every((word) => textOf(n).includes(word));
-
-  const filter = () => {
-    const { questions, a, b } = data;
-    const test = CHOICES.find(([name]) => name === show.value)[2];
-    const level = place.value ? ["l1", "l2", "l3"].indexOf(place.value.slice(0, 2)) : -1;
-    const category = place.value.slice(3);
-    const words = wordsWanted();
-    listed = questions.group.map((_, g) => g).filter((g) =>
-      test(a, b, g)
-      && (level < 0 || questions.places[questions.place[g]][level] === category)
-      && (!words.length || rowsOf(g).some((n) => matches(n, words))));
-    listed.sort(SORTS.find(([name]) => name === sort.value)[2]());
-  };
-
-  // The copy of a question that shows why it is listed.
-  const tellingRow = (g) => {
-    const { a, b } = data;
-    const rows = rowsOf(g);
-    const words = wordsWanted();
-    if (words.length) return rows.find((n) => matches(n, words)) ?? rows[0];
-    const sign = { flipped: Math.sign(change(a, b, g)), gained: 1, lost: -1 }[show.value];
-    if (sign) return rows.find((n) => sign * ((b.value[n] ?? 0) - (a.value[n] ?? 0)) > 0) ?? rows[0];
-    const run = show.value[0] === "b" ? b : a;
-    if (show.value.endsWith("-wrong")) return rows.find((n) => run.value[n] !== null && run.value[n] < 1) ?? rows[0];
-    if (show.value.endsWith("-unread")) return rows.find((n) => UNREAD.includes(run.status[n])) ?? rows[0];
-    const letter = { failed: "e", "no-content": "c" }[show.value];
-    if (letter) return rows.find((n) => a.status[n] === letter || b.status[n] === letter) ?? rows[0];
-    return rows[0];
-  };
+  const filter = () => { listed = sampleData.listed(data, wanted()); };
 
   const titlesOf = (g) => {
     const { categories, places, place: of } = data.questions;
@@ -177,13 +95,13 @@
 
   // The URL names all that was chosen: #task=scenes&a=tiny-base&b=tiny-mix&show=lost&level=l2&category=…&sample=12
   const fragment = () => {
-    const wanted = { task: entry().name, a: index.runs[Number(runA.value)], b: index.runs[Number(runB.value)], show: show.value };
-    if (place.value) Object.assign(wanted, { level: place.value.slice(0, 2), category: place.value.slice(3) });
-    if (by.selectedIndex > 0) wanted.count = by.value;
-    if (sort.selectedIndex > 0) wanted.sort = sort.value;
-    if (text.value) wanted.text = text.value;
-    if (group !== null) wanted.sample = data.questions.id[row];
-    return `#${new URLSearchParams(wanted)}`;
+    const keys = { task: entry().name, a: index.runs[Number(runA.value)], b: index.runs[Number(runB.value)], show: show.value };
+    if (place.value) Object.assign(keys, { level: place.value.slice(0, 2), category: place.value.slice(3) });
+    if (by.selectedIndex > 0) keys.count = by.value;
+    if (sort.selectedIndex > 0) keys.sort = sort.value;
+    if (text.value) keys.text = text.value;
+    if (group !== null) keys.sample = data.questions.id[row];
+    return `#${new URLSearchParams(keys)}`;
   };
   let written = "";
   const write = (how) => {
@@ -203,7 +121,7 @@
       const button = make("button");
       button.type = "button";
       for (const run of runA.value === runB.value ? [data.a] : [data.a, data.b]) {
-        const value = score(run, g);
+        const value = data.score(run, g);
         const sign = make("span", scoreTone(value), value === null ? "–" : value === 1 ? "✓" : value ? "½" : "✗");
         sign.setAttribute("aria-label", `${run === data.a ? "A" : "B"} ${scoreText(value)}`);
         sign.setAttribute("role", "img");
@@ -233,7 +151,7 @@
     numberInput.max = String(Math.max(1, listed.length));
     numberInput.value = String(listed.length ? current + 1 : 0);
     const [units, copies] = entry().units;
-    const n = listed.reduce((sum, g) => sum + rowsOf(g).length, 0);
+    const n = listed.reduce((sum, g) => sum + data.rowsOf(g).length, 0);
     summary.textContent = listed.length
       ? `${listed.length.toLocaleString("en")} ${listed.length === 1 ? units.replace(/s$/, "") : units}${copies ? `, ${n.toLocaleString("en")} ${copies}` : ""}`
       : "No question is like this.";
@@ -247,9 +165,10 @@
     }
     card.setAttribute("aria-label", `Question ${data.questions.group[group]}`);
     card.replaceChildren(...sampleCard.draw({
-      data, group, row, task: entry(), runs: index.runs, readAs: index.readAs, rows: rowsOf(group), by: by.value,
+      data, group, row, task: entry(), runs: index.runs, readAs: index.readAs, rows: data.rowsOf(group), by: by.value,
       pair: runA.value !== runB.value,
       names: [runA, runB].map((select) => index.runs[Number(select.value)]),
+      fullNames: [runA, runB].map((select) => index.fullNames[Number(select.value)]),
       titles: titlesOf(group),
       choose: (chosen) => { row = chosen; draw(); write("replaceState"); },
       enlarge,
@@ -267,7 +186,7 @@
     if (listed.length) {
       current = Math.min(Math.max(0, position), listed.length - 1);
       group = listed[current];
-      row = tellingRow(group);
+      row = sampleData.tellingRow(data, wanted(), group);
     } else group = null;
     say("");
     draw();
@@ -314,6 +233,7 @@
     sort.selectedIndex = by.selectedIndex = 0;
     if (!(await load())) return false;
     by.selectedIndex = 0;
+    relabel();
     for (const name of ["flipped", "a-wrong", "all"]) {
       show.value = name;
       filter();
@@ -322,33 +242,41 @@
     return true;
   };
 
+  // Aggregations that are not in the menu have the scores of one that is: a mean of leaves those of its rows.
+  const countOf = (name) => {
+    const known = ["circular_micro", "row_micro", "vanilla0_micro", "row_l3_macro"].includes(name);
+    return !known || has(by, name) ? name : has(by, "row_micro") ? "row_micro" : by.options[0].value;
+  };
+
   const follow = async () => {
-    const wanted = new URLSearchParams(location.hash.slice(1));
-    if (!wanted.has("task") && !wanted.has("sample")) return false;
+    const asked = new URLSearchParams(location.hash.slice(1));
+    if (!asked.has("task") && !asked.has("sample")) return false;
     const arrived = !history.state; // by a link, not by going back
     const problems = [];
-    const t = index.tasks.findIndex(({ name }) => name === wanted.get("task"));
-    if (t < 0) problems.push(`The link names the task ${wanted.get("task")}, which is not in this file.`);
+    const t = index.tasks.findIndex(({ name }) => name === asked.get("task"));
+    if (t < 0) problems.push(`The link names the task ${asked.get("task")}, which is not in this file.`);
     if (!(await open(Math.max(0, t)))) return true;
     const choose = (select, key, value) => {
       if (value === null) return;
       if (has(select, value)) select.value = value;
-      else problems.push(`The ${key} of the link, ${wanted.get(key)}, is not in this file.`);
+      else problems.push(`The ${key} of the link, ${asked.get(key)}, is not in this file.`);
     };
     for (const [select, key] of [[runA, "a"], [runB, "b"]]) {
-      if (wanted.has(key)) choose(select, key, String(index.runs.indexOf(wanted.get(key))));
+      if (!asked.has(key)) continue;
+      const short = index.runs.indexOf(asked.get(key));
+      choose(select, key, String(short < 0 ? index.fullNames.indexOf(asked.get(key)) : short));
     }
     if (!(await load())) return true;
-    choose(by, "count", wanted.get("count"));
+    choose(by, "count", countOf(asked.get("count")));
     relabel();
-    choose(show, "show", wanted.get("show") ?? (wanted.has("sample") ? "all" : null));
-    choose(sort, "sort", wanted.get("sort"));
-    if (wanted.get("category")) choose(place, "category", `${wanted.get("level") ?? "l2"}:${wanted.get("category")}`);
-    text.value = wanted.get("text") ?? "";
+    choose(show, "show", asked.get("show") ?? (asked.has("sample") ? "all" : null));
+    choose(sort, "sort", asked.get("sort"));
+    if (asked.get("category")) choose(place, "category", `${asked.get("level") ?? "l2"}:${asked.get("category")}`);
+    text.value = asked.get("text") ?? "";
     filter();
     go(0);
-    if (wanted.has("sample")) {
-      const n = data.questions.id.indexOf(wanted.get("sample"));
+    if (asked.has("sample")) {
+      const n = data.questions.id.indexOf(asked.get("sample"));
       if (n < 0) problems.push("The sample of the link is not in this file.");
       else {
         group = data.questions.start.findLastIndex((first) => first <= n);
@@ -377,8 +305,8 @@
 
   if (!index.tasks.length) { get("browser").hidden = true; return; }
   fill(task, index.tasks.map(({ name }, number) => [String(number), name]));
-  fill(show, CHOICES.map(([name, label]) => [name, label]));
-  fill(sort, SORTS.map(([name, label]) => [name, label]));
+  fill(show, sampleData.labels(data));
+  fill(sort, sampleData.SORTS.map(([name, label]) => [name, label]));
   task.addEventListener("change", failing(async () => { if (await open(task.value, true)) go(0, "pushState"); }));
   for (const select of [runA, runB]) select.addEventListener("change", failing(async () => { if (await load()) again("pushState"); }));
   for (const select of [show, place, sort]) select.addEventListener("change", () => again("pushState"));

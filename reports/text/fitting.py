@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ssl4rl_bench.reports.text.shortening import shorten_names
 
-WORD = 34
+WORD = 46
 """The longest word that is kept on one line. Longer ones, such as ids and paths, may be broken."""
 FOLD = 16
 """The least width of a column with words that may be broken."""
@@ -43,6 +43,11 @@ class Narrowing:
     """Headers of a column that then goes below another one, and of that one; after all columns are left out."""
     names: tuple[str, ...] = ()
     """Headers of columns whose names may be shortened in the middle."""
+
+    def droppable(self) -> list[str]:
+        """Returns the headers of all columns that may be left out."""
+        steps = ((step,) if isinstance(step, str) else step for step in self.drop)
+        return [header for step in steps for header in step]
 
 
 class FittingTable(Table):
@@ -104,9 +109,15 @@ class FittingTable(Table):
         """Returns what is shown on `most` columns; None if only rows one by one fit."""
         headers = [_one_line(column.header) for column in self.columns]
         shown, dropped = list(range(len(headers))), list[int]()
-        for step in ((), *self._narrowing.drop, None):
+        empty = tuple(
+            header
+            for header, column in zip(headers, self.columns, strict=True)
+            if self.rows and not any(map(_plain, column.cells)) and header in self._narrowing.droppable()
+        )
+        for step in ((), empty, *self._narrowing.drop, None):
             names = (step,) if isinstance(step, str) else step or ()
-            dropped = [*dropped, *(headers.index(name) for name in names if name in headers)]
+            indices = [headers.index(name) for name in names if name in headers]
+            dropped += [index for index in indices if index not in dropped]
             shown = [index for index in shown if index not in dropped]
             prose = 0 if step is None else PROSE
             if self._least([self.columns[index] for index in shown], shown, prose) <= most:

@@ -22,6 +22,16 @@ class View:
     """Texts, one per header in each row."""
     sheet: Sheet | None = field(default=None, compare=False, repr=False)
     """The figure; None if there is nothing to draw."""
+    panels: tuple[tuple[str, Sheet], ...] = field(default=(), compare=False, repr=False)
+    """The same figure in parts with captions, which a page arranges by its width; empty if there are no parts."""
+    texts: tuple[str, ...] = ()
+    """The headers of columns that hold text and not numbers."""
+    note: str = ""
+    """Explanations of the table's columns, shown below it."""
+    verdict: str = ""
+    """The verdict of a gate (pass, fail or inconclusive), which colours the heading of its page."""
+    links: tuple[str, ...] = ()
+    """For each row, the fragment of its question in the page's sample browser; empty if rows are no questions."""
 
     def write(self, folder: Path) -> list[Path]:
         """Writes the figure, if there is one, as NAME.svg and NAME.png.

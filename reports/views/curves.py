@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
+from ssl4rl_bench.reports.board.columns import columns_of
 from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.figures.axes import PERCENT, over_steps, reach, ticks
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
@@ -20,7 +21,10 @@ from ssl4rl_bench.score.headline import headline_of
 COLUMNS = 3
 MARKS = {"pass": ("o", BETTER), "fail": ("X", WORSE), "inconclusive": ("D", MUTED), "baseline": ("s", INK)}
 """The marker and the colour of each verdict."""
-_PANEL, _GAP, _LEFT, _TOP = (138.0, 88.0), (38.0, 42.0), 34.0, 42.0
+_BASELINE = "the baseline and its 95% interval"
+_PANEL, _GAP, _LEFT, _TOP = (138.0, 88.0), (38.0, 52.0), 34.0, 42.0
+_ALONE = (_LEFT, 4.0, 200.0, 110.0)
+"""Left, top, width and height of the axes of a panel on a sheet of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class CurvePoint:
     name: str
     verdict: str
     result: Result
+    reason: str = ""
+    """The test or guard that decided the verdict, in one sentence; empty for a pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,9 @@ class _Panel:
     @property
     def title(self) -> str:
         task = short(self.task)
-        return f"{task}: {category(self.name)}" if self.name else task
+        return (
+            task if self.chance is not None else f"{task}: {category(self.name) if self.name else 'Average'}"
+        )
 
     def of(self, result: Result | None) -> CellEstimate | None:
         """Returns the panel's value in a run, or None if the run lacks it."""
@@ -61,16 +69,24 @@ def curves(points: Sequence[CurvePoint], baseline: Result | None = None) -> View
     """
     points = sorted(points, key=lambda point: point.step)
     panels = _panels([point.result for point in points])
+    reasons = ("Decided by",) if any(point.reason for point in points) else ()
     return View(
         name="curves",
         title="Abilities and probes over training",
         sentence=_sentence(points),
-        headers=("Step", "Verdict", *(panel.title for panel in panels)),
+        headers=("Step", "Verdict", *reasons, *(panel.title for panel in panels)),
         rows=tuple(
-            (clean(point.name), point.verdict, *(_cell(panel.of(point.result)) for panel in panels))
+            (
+                clean(point.name),
+                point.verdict,
+                *(clean(point.reason, 300) for _ in reasons),
+                *(_cell(panel.of(point.result)) for panel in panels),
+            )
             for point in points
         ),
         sheet=_draw(points, panels, baseline),
+        panels=tuple(_panel_sheets(points, panels, baseline)),
+        texts=("Verdict", *reasons),
     )
 
 
@@ -84,25 +100,46 @@ def _panels(results: Sequence[Result]) -> list[_Panel]:
                 continue
             how = headline_of(results, task)
             panels[_Panel(task, "", (how, "overall"), None)] = None
-            for ability in dig(scores, "aggregates", how, "l2"):
-                panels[_Panel(task, ability, (how, "l2", ability), None)] = None
+            measured = dig(scores, "aggregates", how, "l2")
+            for column in columns_of(results, task):
+                if column.name in measured:
+                    panels[_Panel(task, column.name, (how, "l2", column.name), None)] = None
     return list(panels)
 
 
 def _draw(points: Sequence[CurvePoint], panels: Sequence[_Panel], baseline: Result | None) -> Sheet:
     rows = max(1, math.ceil(len(panels) / COLUMNS))
     sheet = Sheet(height=_TOP + rows * (_PANEL[1] + _GAP[1]))
-    shown = list(dict.fromkeys(point.verdict for point in points))
-    entries = [(name, MARKS[name][1], MARKS[name][0]) for name in MARKS if name in shown]
-    if baseline is not None:
-        entries.append(("the baseline and its 95% interval", MUTED, "bar"))
-    sheet.legend(10.0, entries)
+    sheet.legend(10.0, _legend(points, baseline))
     for index, panel in enumerate(panels):
         row, column = divmod(index, COLUMNS)
         left, top = _LEFT + column * (_PANEL[0] + _GAP[0]), _TOP + row * (_PANEL[1] + _GAP[1])
         sheet.text(left, top - 8, fit(panel.title, _PANEL[0], bold=True), side="left", bold=True)
         _fill(sheet, (left, top, *_PANEL), panel, points, baseline)
     return sheet
+
+
+def _panel_sheets(
+    points: Sequence[CurvePoint], panels: Sequence[_Panel], baseline: Result | None
+) -> Iterator[tuple[str, Sheet]]:
+    """Yields a sheet with the legend, and one per panel with its title as the caption."""
+    left, top, width, height = _ALONE
+    legend = Sheet(left + width + 8)
+    legend.height = legend.legend(8.0, _legend(points, baseline))
+    if panels:
+        yield "", legend
+    for panel in panels:
+        sheet = Sheet(left + width + 8, top + height + 30)
+        _fill(sheet, _ALONE, panel, points, baseline)
+        yield panel.title, sheet
+
+
+def _legend(points: Sequence[CurvePoint], baseline: Result | None) -> list[tuple[str, str, str]]:
+    shown = {point.verdict for point in points}
+    entries = [(name, MARKS[name][1], MARKS[name][0]) for name in MARKS if name in shown]
+    if baseline is not None:
+        entries.append((_BASELINE, MUTED, "bar"))
+    return entries
 
 
 def _fill(
@@ -120,13 +157,18 @@ def _fill(
     low, high = min(seen, default=0.0), max(seen, default=1.0)
     air = max(0.02, 0.08 * (high - low))
     scale = low - air, high + air
-    axes = over_steps(sheet, box, steps, scale, ticks(*scale, 6, PERCENT))
+    axes = over_steps(sheet, box, steps, scale, ticks(*scale, 6, PERCENT, "%"), only_steps=True)
+    left, top, width, height = box
+    sheet.text(left + width / 2, top + height + 20, "training step", MUTED)
     if old is not None:
         if old.ci95 is not None:
             axes.band(axes.across, old.ci95, MUTED, opacity=0.15)
         axes.level(old.value, MUTED)
     if panel.chance is not None:
         axes.level(panel.chance, INK, width=0.8, dashes=(0.8, 1.6))
+        x, y = axes.place(axes.across[1], panel.chance)
+        label = f"chance {100 * panel.chance:.4g}%"
+        sheet.text(x - 2, y - 5, label, INK, side="right")
     for point, cell in measured:
         if cell.ci95 is not None:
             axes.line((point.step, point.step), cell.ci95, BETTER, opacity=0.6)
@@ -142,9 +184,8 @@ def _sentence(points: Sequence[CurvePoint]) -> str:
     judged = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none judged yet"
     plural = "" if len(points) == 1 else "s"
     return (
-        f"{len(points)} checkpoint{plural}: {judged}. Percent over training steps; bars are 95% intervals of each "
-        "accuracy alone, dotted lines a blind guess; the verdict is based on paired differences, which are more "
-        "precise."
+        f"{len(points)} checkpoint{plural}: {judged}. Bars are 95% intervals of each accuracy alone, dotted lines "
+        "the chance level of a blind guess; the verdict is based on paired differences, which are more precise."
     )
 
 

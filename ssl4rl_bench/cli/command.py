@@ -49,7 +49,9 @@ class BenchCommand(TyperCommand):
             raise UsageError(hint)
         _, extra, _ = self.make_parser(ctx).parse_args([*args])
         if extra:
-            raise UsageError(extra_hint(self.name or "", args, extra, len(arguments)))
+            used = {word.partition("=")[0] for word in args}
+            given = {flag for param in self.params if used & {*param.opts} for flag in param.opts}
+            raise UsageError(extra_hint(self.name or "", args, extra, len(arguments), given))
 
     def _taker(self, error: Exception) -> str:
         """Returns what an error is about: the option, or for an argument the command."""

@@ -13,7 +13,10 @@ from ssl4rl_bench.core.output import say
 def examples(
     names: Annotated[
         list[str] | None,
-        Argument(help="Examples or folders of examples (`list examples`); all of them by default."),
+        Argument(
+            metavar="NAME...",
+            help="Examples or folders of examples (`list examples`); all of them by default.",
+        ),
     ] = None,
     out: Annotated[Path, Option("--out", "-o", help="Folder of the copies.")] = Path("examples"),
     force: Annotated[bool, Option("--force", help="Replace files that you have changed.")] = False,
@@ -23,7 +26,10 @@ def examples(
     `ssl4rl-bench list examples` lists them with their purpose and the paths of the installed files. A copy that has
     been changed is not replaced.
 
-    Example: ssl4rl-bench examples gate.toml accelerate
+    Example:
+      ssl4rl-bench examples gate.toml accelerate
+
+    Exit codes: 0 done; 2 bad input; 4 internal failure.
     """
     from ssl4rl_bench.examples import copy_examples
 

@@ -49,16 +49,19 @@ _OTHER_NAMES = {"checkpoints": ("dir",), "target": ("card", "run"), "runs": ("mo
 """Other words for an argument that someone may write as an option."""
 
 
-def extra_hint(command: str, args: Sequence[str], extra: Sequence[str], n_arguments: int) -> str:
+def extra_hint(
+    command: str, args: Sequence[str], extra: Sequence[str], n_arguments: int, given: Collection[str]
+) -> str:
     """Returns the error for arguments after the last one that a command takes.
 
     Args:
         args: all arguments of the command.
         extra: those that it does not take.
         n_arguments: the number of arguments that it takes.
+        given: the options among `args`, by all their names.
     """
     listed = ", ".join(extra)
-    options = _as_options(command, args, extra)
+    options = _as_options(command, extra, given)
     if options is None:
         takes = f"{n_arguments} argument{'s' if n_arguments > 1 else ''}" if n_arguments else "no arguments"
         return (
@@ -93,10 +96,9 @@ def _forms(name: str) -> set[str]:
     return {name, f"{name}s", name.removesuffix("s"), *_OTHER_NAMES.get(name, ())}
 
 
-def _as_options(command: str, args: Sequence[str], extra: Sequence[str]) -> list[str] | None:
+def _as_options(command: str, extra: Sequence[str], given: Collection[str]) -> list[str] | None:
     """Returns the words as options of the command; None if one has no meaning there."""
     values: dict[str, list[str]] = {}
-    given = {word.partition("=")[0] for word in args}
     for word in extra:
         for is_meant, option in MEANINGS.get(command, ()):
             is_free = option in _REPEATED or (option not in given and option not in values)

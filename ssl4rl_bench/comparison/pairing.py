@@ -63,6 +63,17 @@ class Pairing:
     """Notes for readers of the difference, one sentence per note."""
 
 
+class SettingsDiffer(UsageError):
+    """Runs differ in settings that are not allowed. The message names the option `--allow`."""
+
+    def __init__(self, problem: str, names: tuple[str, ...]) -> None:
+        super().__init__(f"{problem}: --allow {','.join(names)}")
+        self.problem = problem
+        """The message without the option."""
+        self.names = names
+        """The settings, as `settings.NAMES` calls them."""
+
+
 def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection[str] = ()) -> Pairing:
     """Matches the groups of two runs by content. Groups with the same content are matched in order.
 
@@ -97,7 +108,8 @@ def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Coll
     """Returns a note on the differences that are allowed.
 
     Raises:
-        UsageError: a difference that is not allowed.
+        UsageError: runs of the mock and of another engine.
+        SettingsDiffer: a difference that is not allowed.
     """
     names = f"{candidate.label} and {baseline.label}"
     refusal = f"{names} cannot be compared on {short_name(task)}"
@@ -110,11 +122,10 @@ def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Coll
     mismatches = list(_mismatches(baseline, candidate, task))
     refused = [(name, reason) for name, reason in mismatches if name not in allowed]
     if refused:
-        missing = list(dict.fromkeys(name for name, _ in refused))
-        quoted = ", ".join(f'"{name}"' for name in missing)
-        raise UsageError(
-            f"{refusal}: {', '.join(reason for _, reason in refused)}; repeat one of the runs, "
-            f"or allow it by name (allow = [{quoted}] in a policy): --allow {','.join(missing)}"
+        reasons = ", ".join(reason for _, reason in refused)
+        raise SettingsDiffer(
+            f"{refusal}: {reasons}; repeat one of the runs, or allow it by name",
+            tuple(dict.fromkeys(name for name, _ in refused)),
         )
     return (
         [f"{names} differ, as allowed: {', '.join(reason for _, reason in mismatches)}."]

@@ -14,6 +14,7 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.engines.download import Download, download, source_file
 from ssl4rl_bench.task.datasource import DataSource
 from ssl4rl_bench.task.downloaded import data_folder, downloaded_file
+from ssl4rl_bench.task.missing import published
 from ssl4rl_bench.task.taskfile import TaskFile, load_taskfile, task_names
 
 
@@ -83,7 +84,7 @@ def fetch(
     with reporting(folder, "create"):
         folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{source.file}.part"
-    done = _downloaded(source.url, part, source.md5 is not None, on_progress)
+    done = _downloaded(source, part, on_progress)
     joined = 0 < done.n_received < done.size
     try:
         again = f"delete {part} to download it again"
@@ -133,11 +134,12 @@ def _folder(out: Path | str | None) -> Path:
 
 
 def _downloaded(
-    url: str, part: Path, has_md5: bool, on_progress: Callable[[int, int | None], None] | None
+    source: DataSource, part: Path, on_progress: Callable[[int, int | None], None] | None
 ) -> Download:
-    """Downloads into a partial file; an error says how many bytes are kept."""
+    """Downloads into a partial file; an error says how many bytes are there, or how to do without a network."""
+    assert source.url is not None
     try:
-        return download(url, part, resume_unversioned=has_md5, on_progress=on_progress)
+        return download(source.url, part, resume_unversioned=source.md5 is not None, on_progress=on_progress)
     except DataError as error:
         with suppress(OSError):
             if size := part.stat().st_size:
@@ -146,7 +148,9 @@ def _downloaded(
                 ) from None
             part.unlink()
             source_file(part).unlink(missing_ok=True)
-        raise
+        raise DataError(
+            f"{error}; without a network, put {published(source)} into {part.parent}, or give a copy to `run --data`"
+        ) from None
 
 
 def _checked(source: DataSource, path: Path, md5: str, allow_md5: bool, again: str) -> tuple[str, ...]:

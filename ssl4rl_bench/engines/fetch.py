@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.images import MAX_BYTES
+from ssl4rl_bench.engines.reach import unreachable
 
 MAX_REDIRECTS = 5
 TIMEOUT_S = 20.0
@@ -53,6 +54,8 @@ def open_url(url: str, headers: Mapping[str, str]) -> Iterator[tuple[http.client
     parts = _parse(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
         raise UsageError(f"{shown_url(url)} is not https; download it and give the file")
+    if (problem := unreachable(url)) is not None:
+        raise DataError(f"cannot fetch {shown_url(url)}: {problem}")
     for hop in range(MAX_REDIRECTS + 1):
         try:
             request = urllib.request.Request(url, headers=dict(headers))

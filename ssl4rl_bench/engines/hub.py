@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ssl4rl_bench.core.errors import BenchError, DataError, MissingDependency, ModelError
+from ssl4rl_bench.engines.reach import unreachable
 
 PATTERNS: tuple[str, ...] = ("*.safetensors", "*.json", "*.txt", "*.jinja")
 """The files of a model that are downloaded. Nothing else of its repository is ever fetched."""
@@ -83,6 +84,7 @@ class Repository:
         try:
             import huggingface_hub
             from huggingface_hub import constants
+            from huggingface_hub.utils import validate_repo_id
         except ImportError:
             extra = "hf" if self.kind == "model" else "hub"
             raise MissingDependency.of(f"{self._noun} {self.repo} needs huggingface_hub", extra) from None
@@ -90,11 +92,14 @@ class Repository:
             return self._cached("HF_HUB_OFFLINE is set")
         try:
             with self._telling():
+                validate_repo_id(self.repo)
+                if (problem := unreachable(constants.ENDPOINT)) is not None:
+                    raise _NoAnswer(f"the hub does not answer ({problem})")
                 info = huggingface_hub.HfApi().repo_info(
                     self.repo, repo_type=self.kind, revision=self.revision, timeout=TIMEOUT_S
                 )
-        except _NoAnswer as problem:
-            return self._cached(str(problem))
+        except _NoAnswer as error:
+            return self._cached(str(error))
         return Listing(str(info.sha), {file.rfilename: None for file in info.siblings or ()})
 
     def download(self, listing: Listing, patterns: Sequence[str]) -> Path:

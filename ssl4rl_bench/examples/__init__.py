@@ -20,7 +20,7 @@ RECIPES = HERE.parent / "train" / "recipes"
 
 
 @dataclass(frozen=True)
-class Example:
+class ExampleFile:
     """A file that comes with the package."""
 
     name: str
@@ -39,19 +39,19 @@ class Example:
         return re.split(r"[.:](?:\s|$)", re.sub(r" \([^)]*\)", "", text), maxsplit=1)[0]
 
 
-def list_examples() -> tuple[Example, ...]:
+def list_examples() -> tuple[ExampleFile, ...]:
     """Returns all examples: the policy, then the files of each folder, in alphabetical order."""
-    return tuple(Example(name, path) for name, path in sorted(_files(), key=lambda pair: _order(pair[0])))
+    return tuple(ExampleFile(name, path) for name, path in sorted(_files(), key=lambda pair: _order(pair[0])))
 
 
-def select_examples(names: Iterable[str]) -> tuple[Example, ...]:
+def select_examples(names: Iterable[str]) -> tuple[ExampleFile, ...]:
     """Returns the examples with these names, or in these folders of examples, without duplicates.
 
     Raises:
         UsageError: there is no example and no folder of that name.
     """
     examples = list_examples()
-    selected: dict[str, Example] = {}
+    selected: dict[str, ExampleFile] = {}
     for name in names:
         wanted = name.strip("/")
         chosen = [item for item in examples if wanted in (item.name, item.name.partition("/")[0])]

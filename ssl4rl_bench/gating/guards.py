@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ssl4rl_bench.comparison.pairing import Evaluated
@@ -28,9 +29,38 @@ def check_guards(
         origin: the candidate's ssl4rl.json, for the overlap with training images; this guard is inconclusive
             without it.
     """
-    rules = concrete_rules(policy.rule, baseline, candidate)
-    tasks = dict.fromkeys(rule.full_task for rule in rules)
+    tasks = _tasks(policy, baseline, candidate)
     return [guarded for task in tasks for guarded in _task(policy.guards, baseline, candidate, task, origin)]
+
+
+def provenance_notes(
+    policy: Policy, baseline: Evaluated, candidate: Evaluated, origin: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Says, for a policy without the guard `image_overlap`, what is known about training on the tasks' images.
+
+    Returns nothing for tasks of which no image was trained on. With the guard, `check_guards` says it.
+    """
+    if policy.guards.image_overlap is not None:
+        return []
+    tasks: dict[str, list[str]] = {}
+    for task in _tasks(policy, baseline, candidate):
+        overlap = _overlap(candidate, task, origin)
+        if overlap.n is None:
+            end = f"is unknown ({overlap.text}): the guard image_overlap would be inconclusive"
+        elif overlap.n:
+            end = f"is certain ({overlap.text}): the guard image_overlap = 0 would fail"
+        else:
+            continue
+        tasks.setdefault(end, []).append(short_name(task))
+    return [
+        f"Whether {candidate.label} was trained on images of {', '.join(names)} {end}."
+        for end, names in tasks.items()
+    ]
+
+
+def _tasks(policy: Policy, baseline: Evaluated, candidate: Evaluated) -> list[str]:
+    """Returns the full names of the tasks that the rules test, each once."""
+    return list(dict.fromkeys(rule.full_task for rule in concrete_rules(policy.rule, baseline, candidate)))
 
 
 def _task(
@@ -53,7 +83,7 @@ def _task(
             )
     if guards.reply_length is not None:
         yield _reply_length(guards.reply_length, name, _length(candidate, task), _length(baseline, task))
-    if guards.letters is not None:
+    if guards.letters is not None and not candidate_outcomes.probe:
         shift = _shift(baseline.task(task), candidate_outcomes)
         if shift is not None:
             answer, points = shift
@@ -65,8 +95,7 @@ def _task(
                 "fail" if abs(points) > guards.letters else "pass",
             )
     if guards.image_overlap is not None:
-        source = str(candidate.result["tasks"][task].get("source"))
-        yield _overlap(guards.image_overlap, name, {name, short_name(source)}, origin)
+        yield _guarded_overlap(guards.image_overlap, name, _overlap(candidate, task, origin))
 
 
 def _reply_length(limits: Sequence[float], name: str, length: float, before: float) -> Guarded:
@@ -103,17 +132,36 @@ def _shift(baseline: Outcomes, candidate: Outcomes) -> tuple[str, float] | None:
     return worst, moved[worst]
 
 
-def _overlap(limit: int, name: str, sets: set[str], origin: Mapping[str, Any] | None) -> Guarded:
-    label, most = "training images in the set", f"at most {limit}"
+@dataclass(frozen=True, slots=True)
+class _Overlap:
+    """What is known about training on images of a task."""
+
+    n: int | None
+    """The number of images of the task that were trained on; None if it is unknown."""
+    text: str
+    """The number, or why it is unknown."""
+
+
+def _overlap(candidate: Evaluated, task: str, origin: Mapping[str, Any] | None) -> _Overlap:
+    """Reads the training images of a task from the candidate's ssl4rl.json."""
     if origin is None:
-        return Guarded(label, name, "unknown: the checkpoint has no ssl4rl.json", most, "inconclusive")
+        return _Overlap(None, "the checkpoint has no ssl4rl.json")
+    source = str(candidate.result["tasks"][task].get("source"))
+    sets = {short_name(task), short_name(source)}
     data = origin.get("data")
     audited = data.get("overlap") or [] if isinstance(data, Mapping) else []
     overlaps = [item for item in audited if short_name(str(item.get("set", "")).partition("=")[0]) in sets]
     if not overlaps:
-        return Guarded(label, name, "not compared when it was trained", most, "inconclusive")
+        return _Overlap(None, "not compared when it was trained")
     assert isinstance(data, Mapping)
     n = sum(int(item.get("exact", 0)) + int(item.get("near", 0)) for item in overlaps)
     if n and not data.get("transductive"):
-        return Guarded(label, name, f"0 ({n} were found and left out)", most, "pass")
-    return Guarded(label, name, str(n), most, "fail" if n > limit else "pass")
+        return _Overlap(0, f"0 ({n} were found and left out)")
+    return _Overlap(n, str(n))
+
+
+def _guarded_overlap(limit: int, name: str, overlap: _Overlap) -> Guarded:
+    label, most = "training images in the set", f"at most {limit}"
+    if overlap.n is None:
+        return Guarded(label, name, f"unknown: {overlap.text}", most, "inconclusive")
+    return Guarded(label, name, overlap.text, most, "fail" if overlap.n > limit else "pass")

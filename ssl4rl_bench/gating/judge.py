@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssl4rl_bench.comparison.compare import compare_task
-from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.pairing import Evaluated, SettingsDiffer
 from ssl4rl_bench.comparison.result import Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.names import short_name
@@ -161,12 +161,14 @@ def apply_policy(
     *,
     alpha: float | None = None,
     guarded: Sequence[Guarded] = (),
+    notes: Sequence[str] = (),
 ) -> Gate:
     """Judges a candidate by the rules of a policy.
 
     Args:
         alpha: replaces the alpha of the policy.
         guarded: the results of `guards.check_guards`.
+        notes: more notes, such as those of `guards.provenance_notes`.
 
     Raises:
         UsageError: runs that must not be compared, a task that one lacks, or an unknown category.
@@ -180,15 +182,7 @@ def apply_policy(
         by = "overall" if rule.level == "probe" else rule.level
         key = (rule.full_task, rule.how, by)
         if key not in compared:
-            (compared[key],) = compare_task(
-                baseline,
-                [candidate],
-                rule.full_task,
-                by=by,
-                aggregation=rule.how,
-                correction="none",
-                allow=policy.allow,
-            )
+            compared[key] = _compared(policy, baseline, candidate, rule, by)
         cells, lost = _chosen(rule, compared[key], by)
         drafts += [(rule, cell, compared[key].left_out_of(cell)) for cell in cells]
         numbers += [number] * len(cells)
@@ -198,7 +192,7 @@ def apply_policy(
     worst = _corrected(
         policy, [(rule, out.worst if out else cell) for rule, cell, out in drafts], tests, alpha
     )
-    notes = [note for comparison in compared.values() for note in comparison.notes]
+    all_notes = [note for comparison in compared.values() for note in comparison.notes]
     tested = [
         _with_left_out(
             judge_rule(rule, cell, p_rule, alpha, tests),
@@ -208,7 +202,7 @@ def apply_policy(
         )
         for (rule, cell, out), p_rule, p_worst in zip(drafts, p, worst, strict=True)
     ]
-    notes += [warning for rule_result in tested if (warning := _too_small(rule_result))]
+    all_notes += [warning for rule_result in tested if (warning := _too_small(rule_result))]
     return Gate(
         baseline.label,
         candidate.label,
@@ -216,9 +210,31 @@ def apply_policy(
         alpha,
         tuple(replace(part, number=number) for part, number in zip(tested, numbers, strict=True)),
         (*guarded, *dict.fromkeys(empty)),
-        tuple(dict.fromkeys(notes)),
+        tuple(dict.fromkeys((*all_notes, *notes))),
         tuple(compared.values()),
     )
+
+
+def _compared(policy: Policy, baseline: Evaluated, candidate: Evaluated, rule: Rule, by: str) -> Comparison:
+    """Compares the runs for a rule.
+
+    Raises:
+        UsageError: runs that must not be compared; the message names the policy's key that allows it.
+    """
+    try:
+        (comparison,) = compare_task(
+            baseline,
+            [candidate],
+            rule.full_task,
+            by=by,
+            aggregation=rule.how,
+            correction="none",
+            allow=policy.allow,
+        )
+    except SettingsDiffer as error:
+        names = ", ".join(f'"{name}"' for name in dict.fromkeys((*policy.allow, *error.names)))
+        raise UsageError(f"{error.problem} in the policy: allow = [{names}]") from None
+    return comparison
 
 
 def _numbered(policy: Policy, baseline: Evaluated, candidate: Evaluated) -> Iterator[tuple[int, Rule]]:

@@ -89,9 +89,13 @@ def judge(
     if family is not None:
         turn = series.turn(family_dir, family, against or baseline.spec.sha256, candidate.spec.sha256, policy)
     with turn as share:
-        guarded = guards.check_guards(policy, baseline, candidate, origin)
         judged = apply_policy(
-            policy, baseline, candidate, alpha=share.alpha if share else None, guarded=guarded
+            policy,
+            baseline,
+            candidate,
+            alpha=share.alpha if share else None,
+            guarded=guards.check_guards(policy, baseline, candidate, origin),
+            notes=guards.provenance_notes(policy, baseline, candidate, origin),
         )
     return judged, share
 

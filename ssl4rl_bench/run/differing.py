@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ssl4rl_bench.run.spec import RunSpec
 
 _OPTIONS = (
-    (r"tasks\.[^.]+\.n_samples", "--limit (or --data, --skip-bad)"),
+    (r"tasks\.[^.]+\.n_samples", "--limit, --data or --skip-bad"),
     (r"tasks\.[^.]+\.data_sha256", "--data"),
     (r"tasks\.[^.]+\.prompt", "--prompt"),
     (r"tasks\.[^.]+\.image", "--image"),

@@ -24,6 +24,8 @@ class DataSource:
     """The https address of the file."""
     md5: str | None = None
     """The MD5 of the file in lower-case hex; None if it is unverified."""
+    size: int | None = None
+    """The size of the file in bytes; None if it is not known."""
     editions: Mapping[str, str] = field(default_factory=dict)
     """Other published states of the file: MD5 to a description in a few words."""
     hub: str | None = None
@@ -74,6 +76,7 @@ _FORMS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "file": ("the name of a file, without folders", lambda v: _is_text(v) and PurePath(v).name == v),
     "url": ("an https address", lambda v: _is_text(v) and v.startswith(_SCHEMES)),
     "md5": ("32 lower-case hex digits", _is_md5),
+    "size": ("a whole number above 0", lambda v: type(v) is int and v > 0),
     "editions": (
         "a mapping of MD5 digests (32 lower-case hex digits) to descriptions",
         lambda v: isinstance(v, dict) and all(_is_md5(key) and _is_text(text) for key, text in v.items()),

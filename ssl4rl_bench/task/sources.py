@@ -11,6 +11,7 @@ from ssl4rl_bench.core.names import HubName, short_name
 from ssl4rl_bench.core.types import HubSource
 from ssl4rl_bench.task.base import LoadOptions
 from ssl4rl_bench.task.downloaded import downloaded_file
+from ssl4rl_bench.task.missing import where_to_get
 from ssl4rl_bench.task.tables.columns import MMBENCH, Columns, OnShare, Reader
 from ssl4rl_bench.task.tables.files import read_path
 from ssl4rl_bench.task.tables.hub import open_table
@@ -55,7 +56,7 @@ def open_rows(
         if name is None:
             raise UsageError(
                 f"--data {asked.data} is neither a file or folder nor a hub id (owner/name, owner/name@revision or "
-                "owner/name#configuration/split)."
+                f"owner/name#configuration/split){_fix(task)}."
             )
     elif asked.commit is None and (file := downloaded_file(task.source)) is not None:
         reader = partial(read_path, file, columns=columns, on_share=on_share)
@@ -63,20 +64,25 @@ def open_rows(
     elif task.data_file is None:
         name = HubName(task.dataset_path, task.revision)
     elif not task.data_file.exists():
-        has_address = task.source is not None and task.source.url is not None
-        fix = (
-            f"`ssl4rl-bench fetch {short_name(task.name)}` downloads it, or"
-            if has_address
-            else "download it and"
-        )
+        if advice := where_to_get(task):
+            raise DataError(f"the data of {task.name} is not on this machine: {advice}.")
         raise DataError(
-            f"{task.name} reads {task.data_file.name}, which does not come with this package: "
-            f"{fix} point --data at it."
+            f"{task.name} reads {task.data_file.name}, which does not come with this package: download it and point "
+            "--data at it."
         )
     else:
         reader = partial(read_path, task.data_file, columns=columns, on_share=on_share)
         return RowSource(task.data_file.name, str(task.data_file), reader, task.data_file)
-    table = open_table(name, config=task.dataset_name, split=task.split, commit=asked.commit)
+    try:
+        table = open_table(name, config=task.dataset_name, split=task.split, commit=asked.commit)
+    except DataError as error:
+        raise DataError(f"{error}{_fix(task)}") from None
     return RowSource(
         str(name), str(name), partial(table.rows, columns=columns, on_share=on_share), hub=table.source
     )
+
+
+def _fix(task: TaskFile) -> str:
+    """Returns a clause with the published file that the task reads otherwise."""
+    advice = where_to_get(task)
+    return f"; {short_name(task.name)} reads {advice}" if advice else ""

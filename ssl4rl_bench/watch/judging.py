@@ -12,7 +12,7 @@ from typing import Any
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.gating import of_runs
-from ssl4rl_bench.gating.judge import Gate
+from ssl4rl_bench.gating.judge import Gate, Guarded, Tested
 from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.reports.gate.text import describe_test, worst_first
 from ssl4rl_bench.watch.find import place_of
@@ -115,14 +115,13 @@ def family_of(folder: Path) -> str:
 
 
 def _reasons(gate: Gate) -> tuple[str, ...]:
-    tested = [
-        f"{rule_result.verdict}: {describe_test(rule_result)}"
-        for rule_result in worst_first(gate)
-        if rule_result.verdict != "pass"
-    ]
-    guards = [
-        f"{guarded.verdict}: {guarded.name} of {guarded.task}: {guarded.measured}, limit {guarded.limit}"
-        for guarded in gate.guarded
-        if guarded.verdict != "pass"
-    ]
-    return tuple(tested + guards)
+    """Describes the tests and guards that did not pass, the one that decided the verdict first."""
+    parts: list[Tested | Guarded] = [*worst_first(gate), *gate.guarded]
+    parts.sort(key=lambda part: part is not gate.deciding)
+    return tuple(
+        f"{part.verdict}: {describe_test(part)}"
+        if isinstance(part, Tested)
+        else f"{part.verdict}: {part.name} of {part.task}: {part.measured}, limit {part.limit}"
+        for part in parts
+        if part.verdict != "pass"
+    )

@@ -49,10 +49,12 @@ def refresh(
         entries = [entry for entry in entries if (history.folder / entry.run).is_dir()]
         runs = load_evaluated([history.folder / entry.run for entry in entries], data)
         points = [
-            CurvePoint(_place(entry, entries), entry.name, entry.verdict, run.result)
+            CurvePoint(_place(entry, entries), entry.name, entry.verdict, run.result, _reason(entry))
             for entry, run in zip(entries, runs, strict=True)
         ]
         view = curves(points, None if baseline is None else baseline.result)
+        if entries[-1].verdict != BASELINE:
+            view = replace(view, verdict=entries[-1].verdict)
         if entries[-1].hint:
             view = replace(view, sentence=f"{view.sentence} {entries[-1].name}: {entries[-1].hint}.")
         view.write(history.folder)
@@ -63,11 +65,25 @@ def refresh(
             [run for run in runs if run is not base],
             lead=[view],
             allow=policy.allow,
-            title="A training run, checkpoint by checkpoint",
+            title=headline(entries),
         )
         write(page, history.folder / PAGE)
     except BenchError as error:
         say(f"the leaderboard was not updated: {error}")
+
+
+def headline(entries: Sequence[Entry]) -> str:
+    """Returns the verdict on the last of some checkpoints, what decided it, and the best one that was accepted."""
+    last = entries[-1]
+    reason = _reason(last)
+    verdict = f"{last.verdict.upper()}: {last.name}" + (f", {reason}" if reason else "")
+    accepted = [entry.name for entry in entries if entry.best]
+    return f"{verdict}; best accepted: {accepted[-1]}" if accepted else f"{verdict}; none accepted"
+
+
+def _reason(entry: Entry) -> str:
+    """Returns the test or guard that decided a verdict; empty for a pass."""
+    return entry.reasons[0].partition(": ")[2] if entry.reasons else ""
 
 
 def _place(entry: Entry, entries: list[Entry]) -> float:

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import forked
 import pytest
 import yaml
+from action_runner import ACTION, ROOT, Runner, git
 from commands import bench
 
 from ssl4rl_bench.gating.policy import read_policy
@@ -21,9 +21,7 @@ from ssl4rl_bench.reports.gate.files import MARKER
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / ".github" / "gate").glob("*.sh"))
-ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 HOSTILE = "\"; rm -rf x; $(touch pwned) `touch pwned` '; touch pwned #"
 POLICY = """
@@ -33,64 +31,6 @@ task = "scenes"
 kind = "no_worse_than"
 margin = {margin}
 """
-
-
-class Runner:
-    """A runner's folders and environment, with stand-ins for the programs that need a network."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.work, self.temp, self.bin = root, root / "work", root / "temp", root / "bin"
-        for path in (self.work, self.temp, self.bin, self.place / "venv" / "bin"):
-            path.mkdir(parents=True)
-        (self.place / "key").write_text("key\n")
-        (self.work / "x").mkdir()
-        self.write("ssl4rl-bench", forked.in_shell("-m", "ssl4rl_bench"), self.place / "venv" / "bin")
-        self.event: dict[str, Any] = {}
-
-    @property
-    def place(self) -> Path:
-        return self.temp / "ssl4rl-gate-key"
-
-    def write(self, name: str, body: str, folder: Path | None = None) -> None:
-        path = (folder or self.bin) / name
-        path.write_text(f"#!/usr/bin/env bash\n{body}\n")
-        path.chmod(0o755)
-
-    def step(self, name: str, code: int | None = 0, **env: str) -> str:
-        """Runs a step; returns what it printed."""
-        (self.root / "event.json").write_text(json.dumps(self.event))
-        shell = {key: os.environ[key] for key in ("HOME", "LANG", "LC_ALL") if key in os.environ}
-        done = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", ROOT / ".github" / "gate" / f"{name}.sh"],
-            cwd=self.work,
-            capture_output=True,
-            text=True,
-            env={
-                **shell,
-                "PATH": f"{self.bin}:{os.environ['PATH']}",
-                "COLUMNS": "120",
-                "GITHUB_ACTIONS": "true",
-                "GITHUB_ACTION_PATH": str(ROOT),
-                "GITHUB_EVENT_PATH": str(self.root / "event.json"),
-                "GITHUB_OUTPUT": str(self.root / "output"),
-                "GITHUB_REPOSITORY": "org/repo",
-                "GITHUB_STEP_SUMMARY": str(self.root / "summary.md"),
-                "GATE_PLACE": str(self.place),
-                "RUNNER_TEMP": str(self.temp),
-                **env,
-            },
-        )
-        text = done.stdout + done.stderr
-        if code is not None:
-            assert done.returncode == code, text
-        assert not list(self.root.rglob("pwned")) and (self.work / "x").is_dir(), "an input was executed"
-        return text
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        path = self.root / "output"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return dict(line.split("=", 1) for line in lines)
 
 
 @pytest.fixture
@@ -329,14 +269,6 @@ def test_install_makes_an_environment_of_its_own(runner: Runner) -> None:
     assert lines[2] == "PLACE/venv/bin/ssl4rl-bench --version"
 
 
-def git(*args: str | Path, cwd: Path) -> None:
-    settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    who = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"]
-    subprocess.run(
-        ["git", *who, *args], cwd=cwd, check=True, capture_output=True, env={**os.environ, **settings}
-    )
-
-
 def test_a_trusted_branch_wins_over_what_a_pull_request_changed(runner: Runner, baseline: Path) -> None:
     origin = runner.root / "origin"
     origin.mkdir()
@@ -540,7 +472,7 @@ def test_gitlab_s_snippet_judges_by_the_target_branch_and_fails_closed(runner: R
     shutil.rmtree(runner.work)
     git("clone", origin, runner.work, cwd=runner.root)
     (runner.work / "ci").mkdir()
-    for name in ("baseline.json.gz", "gate.toml"):
+    for name in ("baseline.json.gz", "gate.toml", "model"):
         (runner.work / "ci" / name).write_text("mine")
     done = gitlab(runner)
     assert done.returncode == 0 and "judged by its own" in done.stdout

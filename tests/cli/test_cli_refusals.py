@@ -78,7 +78,7 @@ def test_an_option_with_a_value_that_it_cannot_have_is_named(
         (("build", "ssl_rotation_90", "--out", "out", "--format", "jsn"), "not jsn; did you mean jsonl?"),
         (
             ("list", "task"),
-            "`list` takes tasks, engines, runs, recipes or presets, not task; did you mean tasks?",
+            "`list` takes tasks, engines, runs, recipes, presets or examples, not task; did you mean tasks?",
         ),
         (("audit", "crad", "x.md"), "`audit` takes card or reading, not crad; did you mean card?"),
         (("explain", "gold", "--against", "1", "--format", "mardown"), "did you mean markdown?"),
@@ -91,7 +91,10 @@ def test_a_word_that_is_not_in_a_closed_list_has_the_list_and_the_closest(
     refused(place, args, words)
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"demo", "doctor", "run", "gate", "ask", "fetch"}))
+@pytest.mark.parametrize(
+    "command",
+    sorted(set(COMMANDS) - {"demo", "doctor", "examples", "run", "gate", "ask", "fetch"}),
+)
 def test_a_command_without_its_arguments_says_how_it_is_used(command: str, place: Path) -> None:
     refused(place, (command,), f"Usage: ssl4rl-bench {command} ", "Missing ")
 

@@ -155,7 +155,9 @@ def test_the_task_reads_the_downloaded_file(tmp_path: Path, folder: Path, server
 def test_a_task_whose_file_is_missing_names_the_command(folder: Path) -> None:
     from ssl4rl_bench.task.registry import load_task
 
-    with pytest.raises(DataError, match="`ssl4rl-bench fetch mmstar` downloads it, or point --data at it"):
+    with pytest.raises(
+        DataError, match="`ssl4rl-bench fetch mmstar` downloads it, or give the path of a copy"
+    ):
         load_task("mmstar")
 
 

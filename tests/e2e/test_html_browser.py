@@ -413,10 +413,16 @@ def test_the_gates_page_says_its_verdict_first(visit: Open, tmp_path: Path) -> N
     (tmp_path / "gate.toml").write_text(POLICY.format(margin=15))
     invoke(*asked(tmp_path, "bad"), "--html", tmp_path / "gate.html", code=1)
     here = visit(tmp_path / "gate.html")
-    assert here.text("h1").startswith("FAIL: bad (mock) against gold (mock)")
+    assert here.text("h1").startswith("FAIL: rule ") and "bad (mock) against gold (mock)" in here.text("h1")
     sections = [each.get_attribute("id") for each in here.page.locator("main > section").all()]
     assert sections[0] == "lead-1" and "leaderboard" in sections
     rules = here.text("#lead-1")
     assert "at most 15 points worse" in rules and "not significantly worse" in rules
-    assert here.page.get_by_role("heading", name="Questions that were lost").is_visible()
+    assert "✗" in here.page.evaluate(
+        "getComputedStyle(document.querySelector('.verdict.fail'), '::before').content"
+    )
+    here.page.locator(".lead summary").click()  # there are many
+    here.page.locator(".lead a[href*='sample=']").first.click()
+    here.page.wait_for_function("() => document.getElementById('s-show').value === 'lost'")
+    assert int(here.text("#s-count")) > 0 and here.text("#s-said") == ""
     here.check_quiet()

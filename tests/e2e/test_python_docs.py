@@ -1,4 +1,4 @@
-"""What docs/python.md and the notebook beside it show works, in order, with the bundled checkpoints."""
+"""The Python code of all pages, and the notebook, work in order with the bundled checkpoints."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ import re
 from pathlib import Path
 
 import pytest
+from pages import all_blocks, blocks
+from pictures import encoded
 
 import ssl4rl_bench as sb
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 pytestmark = pytest.mark.engine
+
+
+def python_of(page: str) -> list[str]:
+    return [block.text for block in blocks(page) if block.language == "python"]
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +32,28 @@ def test_the_page(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     text = (DOCS / "python.md").read_text()
     scope: dict[str, object] = {}
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 4
-    for block in blocks:
+    assert len(python_of("docs/python.md")) >= 4
+    for block in python_of("docs/python.md"):
         exec(compile(block, "docs/python.md", "exec"), scope)  # noqa: S102
     (value,) = scope["reward"](["<answer>90</answer>"], target=["90"], task=["ssl_rotation_90"])  # type: ignore[operator]
     assert value == 1.0
     assert set(re.findall(r"^\| `(\w+)", text, re.MULTILINE)) <= {*sb.__all__}
+
+
+def test_no_other_page_has_python_code() -> None:
+    assert {block.page for block in all_blocks("python")} == {"docs/python.md", "docs/ask.md"}
+
+
+def test_the_page_on_asking(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    Path("scene.png").write_bytes(encoded(1))
+    chats = [[{"role": "user", "content": question}] for question in ("Who are you?", "What is this?")]
+    scope: dict[str, object] = dict(zip(("messages1", "messages2"), chats, strict=True))
+    for block in python_of("docs/ask.md"):
+        exec(compile(block.replace("MODEL", "tiny-base"), "docs/ask.md", "exec"), scope)  # noqa: S102
+    assert len(capsys.readouterr().out.splitlines()) >= 3
 
 
 def test_the_example_of_evaluate(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,28 @@ def test_a_cell_leads_to_as_many_questions_as_it_says(
     here.check_quiet()
 
 
+def test_a_red_cell_of_the_table_opens_the_questions_that_were_lost(
+    visit: Open, three: tuple[ReportContent, Path]
+) -> None:
+    report, path = three
+    here = opened(visit, path)
+    worse = report.boards[0][0].rows[2]
+    for column, cell in zip(report.boards[0][0].columns, worse.cells, strict=True):
+        if cell.difference is None or cell.mark != "worse":
+            continue
+        what = "questions" if column.level == "overall" else f"questions of {column.header}"
+        here.page.get_by_role("link", name=f"{what} that {worse.label} lost").first.click()
+        here.page.wait_for_function(
+            "n => document.getElementById('s-count').value === n", arg=str(cell.difference.lost)
+        )
+        assert chosen(here)["show"] == "Lost: A right, B wrong"
+        assert here.page.evaluate("document.activeElement.id") == "s-card"
+        assert here.page.locator("#s-card").bounding_box()["y"] < 900  # it is in view
+        here.page.go_back()
+        here.page.wait_for_function("() => scrollY < 500")
+    here.check_quiet()
+
+
 def test_the_copy_that_flipped_is_shown_and_the_others_are_beside_it(
     visit: Open, three: tuple[ReportContent, Path]
 ) -> None:
@@ -161,7 +183,7 @@ def test_every_choice_is_in_the_address_and_back_undoes_it(
         )
         assert chosen(here) == view
     page.go_forward()
-    page.wait_for_function("document.getElementById('s-b').selectedOptions[0].text === 'worse (mock)'")
+    page.wait_for_function("() => document.getElementById('s-b').selectedOptions[0].text === 'worse (mock)'")
     here.check_quiet()
 
 
@@ -174,6 +196,7 @@ def test_a_link_to_what_is_not_in_the_file_is_one_sentence(
         ({"b": "gone"}, "The b of the link, gone, is not in this file."),
         ({"show": "__proto__"}, "The show of the link, __proto__, is not in this file."),
         ({"category": "juggling"}, "The category of the link, juggling, is not in this file."),
+        ({"count": "by_luck"}, "The count of the link, by_luck, is not in this file."),
         ({"sample": "77777"}, "The sample of the link is not in this file."),
         ({"sample": "0", "text": "no such words"}, "is not among those that its filters list"),
     ):

@@ -33,7 +33,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and a client that may use the network."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("ssl4rl_bench.engines.hub.unreachable", lambda url: None)
     return tmp_path
+
+
+def test_an_unreachable_hub_is_not_asked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssl4rl_bench.engines.hub.unreachable", lambda url: "no connection within 3 s")
+    raising(monkeypatch, AssertionError("asked"))
+    assert told(MODEL) == (
+        "no model 'me/vl@main': there is no such folder, the hub does not answer (no connection within 3 s), and it "
+        "is not in the local cache"
+    )
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from html import escape
+from dataclasses import replace
+from html import escape, unescape
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_each_row_of_rules_has_as_many_cells_as_there_are_headers() -> None:
     )  # fmt: skip
     assert view.rows == (
         (
-            "scenes overall: at most 3 points worse [Average]",
+            "scenes, Average: at most 3 points worse",
             "pass",
             "600",
             "+12.34",
@@ -94,21 +95,22 @@ def test_the_number_of_questions_that_would_decide_is_shown_if_it_is_known() -> 
 def test_a_floor_is_in_the_table_in_percent_but_not_in_the_figure_of_differences() -> None:
     gate = made(rule_result(MARGIN), rule_result(Rule("scenes", "at_least", value=60), lower=0.5512))
     assert [row[5] for row in views(gate)["gate"].rows] == ["-1.23", "55.12"]
-    assert [text for text in drawn(gate) if "Average:" in text] == ["scenes, Average: no_worse_than"]
+    assert [text for text in drawn(gate) if "Average:" in text] == ["scenes, Average: at most 3 points worse"]
+    assert unescape(drawn(gate)[-1]) == "Upright: the rule's limit. Floors (at least) are in the table only."
 
 
 @pytest.mark.parametrize("rules", [(), (rule_result(Rule("scenes", "at_least", value=60)),)])
 def test_a_gate_without_a_difference_can_be_drawn(rules: tuple[judge.Tested, ...]) -> None:
     texts = drawn(made(*rules, guards=(GUARD,)))
     assert texts[:3] == ["0", "2", "4"]  # a scale in points
-    assert texts[-1].startswith("Points against the baseline.")
+    assert {"← worse", "Points against old", "better →"} <= set(texts)
 
 
 def test_a_difference_of_exactly_0_without_an_interval_can_be_drawn() -> None:
     nothing = {"value": 0.0, "n": 1, "ci95": None}
     gate = made(rule_result(MARGIN, lower=0.0, difference=nothing))
     assert views(gate)["gate"].rows[0][2:6] == ("1", "+0.00", "–", "+0.00")
-    assert "scenes, Average: no_worse_than" in drawn(gate)
+    assert "scenes, Average: at most 3 points worse" in drawn(gate)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,9 @@ def test_the_limit_of_a_rule_is_a_thick_upright_line(rule: Rule, n_limits: int) 
 def test_hostile_names_in_guards_and_notes_are_text_on_one_line() -> None:
     guard = Guarded("unread replies", "a\n<b>\x1b[31m", "1\t%", "at most 2%", "fail")
     shown = views(made(rule_result(MARGIN), guards=(guard,), notes=("x\ny" * 400,)))
-    assert shown["guards"].rows == (("unread replies, a <b>\\u001b[31m", "fail", "1 %", "at most 2%"),)
+    assert shown["guards"].rows == (
+        ("unread replies, a <b>\\u001b[31m", "fail, decided", "1 %", "at most 2%"),
+    )
     ((note,),) = shown["notes"].rows
     assert "\n" not in note
     assert len(note) == 600
@@ -158,12 +162,40 @@ def test_the_gate_is_the_first_part_of_its_page_and_its_verdict_the_heading(loss
     sections = [attrs["id"] for tag, attrs in parsed.tags if tag == "section"]
     assert list(views(gate)) == ["gate", "notes", "lost"]
     assert sections[:4] == ["lead-1", "lead-2", "lead-3", "leaderboard"]
-    assert f"<h1>{escape(headline(gate))}</h1>" in page
+    heading = escape(headline(gate).replace("-30", "−30").replace("p < 0", "p\u00a0<\u00a00"))
+    assert f'<h1 class="judged fail">{heading}</h1>' in page
     assert headline(gate).startswith(
         "FAIL: rule 1, no_worse_than on Average of simulated, decided (-30.00 points, "
     )
     links = [attrs["href"] for tag, attrs in parsed.tags if tag == "a"]
     assert links[1:5] == ["#lead-1", "#lead-2", "#lead-3", "#leaderboard"]
+
+
+def test_the_deciding_test_is_first_and_the_others_are_in_the_order_of_tables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ssl4rl_bench.reports.gate.view.lost_flips", lambda *_: iter(()))
+    rule = Rule("scenes", "not_significantly_worse", level="l2")
+    names = ("attribute_reasoning", "logic_reasoning", "other", "relation_reasoning")
+    tested = [replace(rule_result(rule, "fail"), name=name, p_fail=0.02) for name in names]
+    tested[3] = replace(tested[3], p_fail=0.001)
+    view = views(made(*tested))["gate"]
+    assert [row[0].partition(":")[0] for row in view.rows] == [
+        "scenes, Relation", "scenes, Logical", "scenes, Attribute", "scenes, other",
+    ]  # fmt: skip
+    assert [row[1] for row in view.rows] == ["fail, decided", "fail", "fail", "fail"]
+
+
+def test_verdicts_are_words_with_a_colour_and_a_question_leads_to_its_replies(
+    lossy: tuple[Gate, str],
+) -> None:
+    gate, page = lossy
+    assert page.count('<span class="verdict fail">fail, decided</span>') == 1
+    assert page.count('<span class="verdict fail">fail</span>') == 1
+    view = views(gate)["lost"]
+    assert view.links[0] == "#task=simulated&a=old&b=new&show=lost&count=circular_micro&sample=0"
+    assert len(view.links) == len(view.rows)
+    assert "#task=" not in page.split("<script")[0]  # a page without replies has no links to them
 
 
 def test_losses_on_the_page_have_minus_signs_and_names_keep_their_hyphens(lossy: tuple[Gate, str]) -> None:

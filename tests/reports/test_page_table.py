@@ -112,15 +112,17 @@ def test_cells_lead_to_their_questions() -> None:
     (row,), base = made.candidates, made.rows[0]
     links = {one.column.header: one.link for one in (row.average, *row.abilities)}
     assert made.has_links
-    assert links["Average"] and links["Average"].href == "#task=scenes&a=base&b=new&show=lost"
+    assert links["Average"] is not None
+    assert links["Average"].href == "#task=scenes&a=base&b=new&show=lost&count=circular_micro"
     assert links["Average"].label == "questions that new lost"
     assert links["Logical"] and parse_qs(links["Logical"].href[1:]) == {
         "task": ["scenes"], "a": ["base"], "b": ["new"], "show": ["gained"],
-        "level": ["l2"], "category": ["logic_reasoning"],
+        "level": ["l2"], "category": ["logic_reasoning"], "count": ["circular_micro"],
     }  # fmt: skip
     assert links["Coarse"] and "show=flipped" in links["Coarse"].href
     assert links["Relation"] is None  # not compared
-    assert base.average.link and base.average.link.href == "#task=scenes&a=base&show=a-wrong"
+    assert base.average.link is not None
+    assert base.average.link.href == "#task=scenes&a=base&show=a-wrong&count=circular_micro"
 
 
 @pytest.mark.parametrize("known", [NONE, LinkedSamples(frozenset({("scenes", "base"), ("other", "new")}))])

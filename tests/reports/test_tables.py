@@ -223,6 +223,10 @@ def test_markdown_has_the_tables_numbers() -> None:
     assert second.startswith(r"| a\_b \(partial\) | 61.77 | 41.54 |")
 
 
+ABILITIES = dict(CARD_COLUMNS)
+"""Maps the names that tables use to the abilities."""
+
+
 def test_leaves_stand_under_their_ability_with_n_interval_and_unread() -> None:
     lines = show(leaf_table(measured(), TASK, "row_micro"))
     assert lines[0] == f"measured · {TASK} · row_micro"
@@ -230,7 +234,7 @@ def test_leaves_stand_under_their_ability_with_n_interval_and_unread() -> None:
     body = lines[3:]
     assert len(body) == 1 + 2 + 6 + 20
     assert body[0].split()[:3] == ["Average", "120", "83.33"]
-    assert [line.split()[0] for line in body[1:3]] == ["reasoning", "logic_reasoning"]
+    assert [line.split()[0] for line in body[1:3]] == ["reasoning", "Logical"]
     for line in body:
         name, indent = line.split()[0], len(line) - len(line.lstrip())
         assert indent == (
@@ -240,8 +244,8 @@ def test_leaves_stand_under_their_ability_with_n_interval_and_unread() -> None:
     ability = ""
     for line in parents:
         name = re.split(r"\s{2,}|\s(?=\d)", line.strip())[0]
-        if name in L1_OF:
-            ability = name
+        if name in ABILITIES:
+            ability = ABILITIES[name]
         else:
             assert L2_OF[name] == ability
 
@@ -258,7 +262,7 @@ def test_categories_that_mmbench_lacks_come_last() -> None:
     assert names == [
         "Average",
         "reasoning",
-        "logic_reasoning",
+        "Logical",
         "future_prediction",
         "other",
         "charts",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.reports.figures.axes import PERCENT, Axes, over_steps, reach, slots, ticks
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, RULE
-from ssl4rl_bench.reports.figures.sheet import PathItem, Sheet, TextItem
+from ssl4rl_bench.reports.figures.sheet import PathItem, Sheet, TextItem, width_of
 
 BOX = (10.0, 20.0, 200.0, 100.0)
 """Left, top, width and height in points."""
@@ -215,6 +215,19 @@ def test_an_axis_of_steps_has_a_width_even_for_one_step_or_none(
     assert axes.across == pytest.approx(across)
     assert [text.text for text in texts(axes.sheet)] == [*labels, "half"]
     assert all(math.isfinite(x) for line in paths(axes.sheet) for point in line.parts[0] for x in point)
+
+
+@settings(max_examples=examples(50), deadline=None)
+@given(st.lists(st.integers(0, 10**6), max_size=40))
+def test_ticks_at_steps_are_steps_whose_labels_do_not_meet(steps: list[int]) -> None:
+    axes = over_steps(Sheet(), BOX, steps, (0.0, 1.0), [], only_steps=True)
+    labels = sorted(texts(axes.sheet), key=lambda text: text.x)
+    assert {float(label.text) for label in labels} <= set(map(float, steps))
+    assert bool(labels) == bool(steps)
+    assert all(
+        right.x - left.x >= (width_of(left.text) + width_of(right.text)) / 2
+        for left, right in pairwise(labels)
+    )
 
 
 @settings(max_examples=examples(50), deadline=None)

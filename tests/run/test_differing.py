@@ -23,7 +23,7 @@ def tasks(**changed: Any) -> Mapping[str, TaskSpec]:
 @pytest.mark.parametrize(
     ("changed", "options"),
     [
-        ({"tasks": tasks(n_samples=1, data_sha256="1")}, ["--limit (or --data, --skip-bad)"]),
+        ({"tasks": tasks(n_samples=1, data_sha256="1")}, ["--limit, --data or --skip-bad"]),
         ({"tasks": tasks(data_sha256="1")}, ["--data"]),
         ({"tasks": tasks(prompt="p")}, ["--prompt"]),
         ({"tasks": tasks(image="blank")}, ["--image"]),

@@ -11,11 +11,12 @@ from pathlib import Path
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.images import MAX_BYTES
-from ssl4rl_bench.core.names import FILE_SUFFIXES, HubName
+from ssl4rl_bench.core.names import FILE_SUFFIXES, HubName, short_name
+from ssl4rl_bench.task.missing import task_of_data, where_to_get
 from ssl4rl_bench.task.mmbench.rows import GROUP_STRIDE
 from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation, ImageSource
 from ssl4rl_bench.task.pictures.rows import row_images
-from ssl4rl_bench.task.tables.hub import open_table
+from ssl4rl_bench.task.tables.hub import HubTable, open_table
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """The suffixes of image files that are taken from a folder, in upper or lower case."""
@@ -63,17 +64,30 @@ def open_source(
     elif path.exists():
         source = _table(path, split, spool)
     elif (name := HubName.parse(spec)) is not None and not name.repo.lower().endswith(SUFFIXES):
-        table = open_table(name, split=split, commit=commit)
+        table = _opened(name, split, commit)
         source = replace(_spooled(spec, row_images(spec, table.rows()), spool), hub=table.source)
     elif (
         task_images is not None and "/" not in spec and not spec.lower().endswith((*FILE_SUFFIXES, *SUFFIXES))
     ):
         source = _spooled(spec, iter(task_images(spec)), spool)
     else:
-        raise UsageError(f"There are no images {spec}: give {_WAYS}.")
+        raise UsageError(f"There are no images {spec}: give {_WAYS}{_advice(path.name)}.")
     if not source.images and not source.bad:
         raise DataError(f"{spec} has no images: give {_WAYS}.")
     return source
+
+
+def _opened(name: HubName, split: str, commit: str | None) -> HubTable:
+    try:
+        return open_table(name, split=split, commit=commit)
+    except DataError as error:
+        raise DataError(f"{error}{_advice(name.repo)}") from None
+
+
+def _advice(name: str) -> str:
+    """Returns a clause on the published file of a benchmark whose file or hub data set has this name."""
+    task = task_of_data(name)
+    return f"; its images are those of {short_name(task.name)}, {where_to_get(task)}" if task else ""
 
 
 def _folder(path: Path) -> tuple[ImageLocation, ...]:

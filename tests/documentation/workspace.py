@@ -1,0 +1,142 @@
+"""Makes the folder in which the documented commands run: data, pictures, checkpoints and runs of the names in use."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import mmbench_data
+import overview_runs
+import pictures
+from benchmark_rows import write_table
+from commands import bench
+from screen_runs import CARD
+from test_video import make_video
+
+CHECKPOINTS = Path(__file__).parents[2] / "ssl4rl_bench" / "checkpoints"
+N_QUESTIONS = 14
+"""Two questions of each of seven categories, with four copies."""
+RUNS = {"base": "random", "rotation": "gold", "jigsaw": "random", "theirs": "constant:B", "new": "gold"}
+"""A run's name, and how the mock engine answers in it."""
+FOLDERS = ("step-300", "tiny-rotation/step-000050", "tiny-rotation/step-000150", "tiny-rotation/step-000300")
+POLICY = """
+allow = ["partial"]
+[[rule]]
+task = "*"
+kind = "no_worse_than"
+margin = 5
+"""
+
+
+def make(folder: Path) -> None:
+    """Writes the files and runs of all pages."""
+    with contextlib.chdir(folder):
+        _write_data()
+        for name in FOLDERS:
+            _copy_checkpoint("tiny-rotation", Path("checkpoints", name))
+        _copy_checkpoint("tiny-base", Path("out", "step-000050"))
+        _write_broken(Path("checkpoints/broken"))
+        for name, mock in RUNS.items():
+            data = ("--data", "mmbench_dev_en=MMBench_DEV_EN.tsv", "--data", "ssl_rotation_90=photos")
+            _run(name, f"runs/{name}", "mmbench_dev_en,ssl_rotation_90", *data, mock=mock)
+        shutil.copytree("runs/new", "runs/accepted")
+        Path("gate.toml").write_text(POLICY)
+        command = ("gate", "--candidate", "runs/accepted", "--save-baseline", "baseline.json.gz")
+        assert bench(*command).code == 0
+        overview_runs.make(Path("many"))
+
+
+def _write_data() -> None:
+    rows = [
+        row | {"image": pictures.encoded(int(row["index"]) % 10**6)}
+        for row in mmbench_data.questions_by_ability(N_QUESTIONS)
+    ]
+    mmbench_data.write_tsv(Path("MMBench_DEV_EN.tsv"), rows)
+    Path("snapshot").mkdir()
+    mmbench_data.write_parquet(Path("snapshot/dev-00000.parquet"), rows)
+    write_table(Path("MMStar.tsv"), overview_runs.mmstar_rows(8))
+    write_table(Path("MMVP.tsv"), overview_runs.mmvp_rows(8))
+    Path("fetched").mkdir()
+    for name in ("MMBench_DEV_EN.tsv", "MMStar.tsv"):
+        shutil.copy(name, "fetched")
+    pictures.write_folder(Path("photos"), 12, size=(160, 120))
+    for name in ("scene.png", "before.jpg", "after.png", "a.jpg", "pictures/a.jpg", "pictures/sub/b.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        kind = "JPEG" if name.endswith("jpg") else "PNG"
+        Path(name).write_bytes(pictures.encoded(len(name), kind))
+
+
+def _copy_checkpoint(name: str, target: Path) -> None:
+    shutil.copytree(CHECKPOINTS / name, target, copy_function=link)
+
+
+def link(source: str, target: str) -> None:
+    """Links weights and copies everything else, which commands may change."""
+    if source.endswith(".safetensors"):
+        with contextlib.suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copy2(source, target)
+
+
+def encoded_picture() -> str:
+    """Returns a picture as base64."""
+    return base64.b64encode(pictures.encoded(1)).decode()
+
+
+def prepare_page(page: str) -> None:
+    """Makes what only the commands of this page need, in the current folder."""
+    if page == "docs/runs.md":
+        _run("mine", "runs/mine", "scenes,ssl_probes", "--limit", "2", mock="random")
+        shutil.copytree("runs/mine/journal", "FOLDER")
+        for name in ("replies", "real", "blank"):
+            shutil.copy("runs/mine/journal/ssl4rl_scenes.jsonl", f"{name}.jsonl")
+    if page == "docs/views.md":
+        for name in ("base", "rotation"):
+            data = ("--data", "mmbench_dev_en=MMBench_DEV_EN.tsv", "--image", "blank")
+            _run(name, f"runs/{name}-blank", "mmbench_dev_en", *data, mock="random")
+    if page == "docs/gate.md":
+        data = ("--tasks", "mmbench_dev_en", "--data", "MMBench_DEV_EN.tsv", "--out", "runs/watch-out")
+        done = bench("watch", "out", "--policy", "gate.toml", *data, "--engine", "mock", "--once")
+        assert done.code in (0, 1, 3), done.text
+    if page == "docs/cards.md":
+        Path("README.md").write_text(CARD)
+    if page == "docs/ask.md":
+        make_video(Path("clip.mp4"))
+        chat = {"question": "What do they have in common?", "images": ["a.jpg", "sub/b.png"]}
+        Path("chats.jsonl").write_text(json.dumps(chat) + "\n")
+
+
+def _write_broken(folder: Path) -> None:
+    """Writes the bundled checkpoint with the prefix that a data-parallel wrapper adds to the names."""
+    _copy_checkpoint("tiny-base", folder)
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    renamed = {name if name == "__metadata__" else f"module.{name}": entry for name, entry in header.items()}
+    text = json.dumps(renamed).encode()
+    path.unlink()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+
+
+def _run(name: str, out: str, tasks: str, *more: str, mock: str) -> None:
+    done = bench(
+        "run",
+        "--model",
+        name,
+        "--tasks",
+        tasks,
+        *more,
+        "--engine",
+        "mock",
+        "--set",
+        f"mock={mock}",
+        "-o",
+        out,
+    )
+    assert done.code == 0, done.text
