@@ -195,7 +195,7 @@ def test_what_the_samples_of_a_page_lack_is_said() -> None:
         "The data of gone could not be loaded again: no samples are shown.",
         "new: no replies to scenes here.",
         "The middle of replies longer than 300 characters is left out.",
-        "Only the first of several repeats is shown.",
+        "Only the first of several repeats is shown; what is right and what flipped counts all of them.",
     ]
 
 
