@@ -16,7 +16,7 @@ from rich.text import Text
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.reports.board.columns import columns_of
+from ssl4rl_bench.reports.board.columns import AVERAGE_COLUMN, columns_of
 from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.text.cells import (
     Result,
@@ -173,7 +173,7 @@ def _outline(cells: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, 
     levels, abilities, leaves = (
         {name: dig(cells, level, name) for name in dig(cells, level)} for level in ("l1", "l2", "l3")
     )
-    yield 0, "overall", dig(cells, "overall")
+    yield 0, AVERAGE_COLUMN.header, dig(cells, "overall")
     for level in [name for name in dict.fromkeys((*L1_OF.values(), *levels)) if name in levels]:
         yield 1, level, levels[level]
         for ability in [name for name in L1_OF if L1_OF[name] == level and name in abilities]:

@@ -234,8 +234,8 @@ def _panels(
         sheet.text(_LEFT - 8, y + 18 + (index + 0.5) * slot, header, side="right")
     for number, (_, note, cells) in enumerate(panels):
         left = _LEFT + number * (wide + _GAP)
-        for up, text in enumerate(reversed(titles[number])):
-            sheet.text(left, y + 8 - 11.0 * up, text, side="left", bold=True)
+        for up, words in enumerate(reversed(titles[number])):
+            sheet.text(left, y + 8 - 11.0 * up, words, side="left", bold=True)
         ends = reach(cell for line in cells for cell in line)
         axes = slots(sheet, (left, y + 18, wide, height), len(headers), ends, sideways=True)
         for index in range(1, len(headers)):

@@ -68,7 +68,8 @@ def report(
     """Write the leaderboard of runs: one HTML file that opens without a network.
 
     The answer in one line, the table with intervals, ranks and verdicts, differences, abilities, every sample with
-    the replies, a glossary, and the command that repeats each run; a table of all benchmarks if there are several.
+    the replies, a glossary, and the command that repeats each run; a table of all benchmarks first if there are
+    several.
 
     Examples:
       ssl4rl-bench report runs/base runs/rotation --out leaderboard.html
