@@ -2,10 +2,11 @@
 
     python benchmarks/gate_calibration.py                    # 10,000 checkpoints without a change, 500 for each drop
     python benchmarks/gate_calibration.py --null 500 --drops 50
+    python benchmarks/gate_calibration.py --null 400 --drops 0 --series 0 --margin 5   # the margin of the example
 
 Questions and models are those of stats_calibration.py. A checkpoint answers a share of the questions
-(--redrawn) like another model and the others like the baseline. The policy consists of the two benchmark rules
-of the example policy: at most 3 points worse overall, and no ability significantly worse. It is compared with two
+(--redrawn) like another model and the others like the baseline. The policy consists of the two rules of the
+example policy: at most a margin (3 points) worse overall, and no ability significantly worse. It is compared with two
 gates that people write: "no ability falls by a point or more", and "no ability falls significantly by a z-test
 over rows". Prints Markdown tables with 95% intervals.
 """
@@ -26,15 +27,17 @@ from ssl4rl_bench.gating.judge import Gate, apply_policy
 from ssl4rl_bench.gating.policy import Policy, parse_policy
 from ssl4rl_bench.gating.series import share
 
-POLICY = parse_policy(
-    {
-        "alpha": 0.05,
-        "rule": [
-            {"task": TASK, "kind": "no_worse_than", "margin": 3},
-            {"task": TASK, "kind": "not_significantly_worse", "level": "l2"},
-        ],
-    }
-)
+
+def both_rules(margin: float) -> Policy:
+    """Returns the policy of the two rules."""
+    rules = [
+        {"task": TASK, "kind": "no_worse_than", "margin": margin},
+        {"task": TASK, "kind": "not_significantly_worse", "level": "l2"},
+    ]
+    return parse_policy({"alpha": 0.05, "rule": rules})
+
+
+POLICY = both_rules(3)
 OVERALL = parse_policy({"rule": [{"task": TASK, "kind": "no_worse_than", "margin": 3}]})
 SKILL = 1.2
 
@@ -83,13 +86,13 @@ def judged(
     return apply_policy(policy, one, two), one, two
 
 
-def no_change(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
+def no_change(n: int, redrawn: float, policy: Policy, rng: np.random.Generator) -> Iterator[str]:
     """Yields a table of false alarms."""
     bench = Benchmark.mmbench(rng)
     counts: Counter[str] = Counter()
     changed = 0.0
     for _ in range(n):
-        gate, one, two = judged(POLICY, bench, redrawn, 0.0, rng)
+        gate, one, two = judged(policy, bench, redrawn, 0.0, rng)
         counts[gate.raw_verdict] += 1
         counts["point"] += any_point(gate)
         counts["z"] += row_z(one, two)
@@ -160,6 +163,7 @@ def main() -> None:
     parser.add_argument("--null", type=int, default=10_000)
     parser.add_argument("--drops", type=int, default=500)
     parser.add_argument("--series", type=int, default=100)
+    parser.add_argument("--margin", type=float, default=3, help="of the first table's policy, in points")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--redrawn", type=float, nargs="+", default=[0.3, 1.0])
     args = parser.parse_args()
@@ -167,11 +171,11 @@ def main() -> None:
     start = time.monotonic()
     for redrawn in args.redrawn:
         parts = (
-            no_change(args.null, redrawn, rng),
-            real_drops(args.drops, redrawn, rng),
-            series(args.series, redrawn, rng),
+            (args.null, no_change(args.null, redrawn, both_rules(args.margin), rng)),
+            (args.drops, real_drops(args.drops, redrawn, rng)),
+            (args.series, series(args.series, redrawn, rng)),
         )
-        for part in parts:
+        for part in (lines for n, lines in parts if n):
             for line in part:
                 print(line, flush=True)
     print(f"\nSeed {args.seed}, {time.monotonic() - start:.0f} s.")

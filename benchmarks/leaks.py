@@ -16,7 +16,8 @@ from PIL import Image
 
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.types import EncodedImage
-from ssl4rl_bench.task.leaks import FREE_OF_CONTENT, TRACES, baselines
+from ssl4rl_bench.task.leak_features import TRACES
+from ssl4rl_bench.task.leaks import FREE_OF_CONTENT, baselines
 from ssl4rl_bench.task.registry import load_ssl
 from ssl4rl_bench.task.taskfile import group_names
 

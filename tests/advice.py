@@ -36,7 +36,7 @@ def foreign_options(argv: Sequence[str], message: str) -> list[str]:
     Options of other commands may stand in backticks, as in `run --skip-bad`, and those that were typed may be
     repeated.
     """
-    if not argv or argv[0] not in COMMANDS or "--" not in message:
+    if not argv or argv[0] not in COMMANDS or "--" not in message or "No such option" in message:
         return []
     typed = {word.partition("=")[0] for word in argv}
     plain = QUOTED.sub("", message)

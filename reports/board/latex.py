@@ -174,7 +174,7 @@ def _probes(probes: Sequence[ProbeRow]) -> TexTable:
         f"SSL probes. Accuracy in percent, differences in points. Arrows: better or worse than {names[0]} beyond "
         "chance after correction. Small print: 95% intervals."
     )
-    shown = ("Accuracy", "Above chance", *(headers[part] for part in parts), "Difference", "p corr.")
+    shown = ("Accuracy", "Above chance", *(headers[part] for part in parts), "Difference", "p corrected")
     notes += _detectable(row.difference for row in probes)
     return TexTable(caption, "tab:ssl-probes", shown, tuple(rows), (*notes, *_notes(probe_notes(probes))))
 

@@ -116,7 +116,7 @@ def difference_table(comparison: Comparison) -> Table:
 
 def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
     """Makes a table with one row per probe and run."""
-    headers = ("Probe", "Model", *PROBE_HEADERS, "Diff", "95% interval", "p corr.", "MDE")
+    headers = ("Probe", "Model", *PROBE_HEADERS, "Diff", "95% of Diff", "p corr.", "MDE")
     table = plain_table(
         "SSL probes", [header.replace(" ", "\n") for header in headers], "llr", narrowing=_PROBES
     )

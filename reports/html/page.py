@@ -58,10 +58,11 @@ def render_page(report: ReportContent) -> str:
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     samples = LinkedSamples.of(report.samples)
+    probes = (*report.probes, *report.other_probes)
     # Probes belong to runs, not to benchmarks, and are shown with the first one.
     groups = [
         [
-            _shown(board, names, first, table(board, samples, () if index else report.probes, report.trained))
+            _shown(board, names, first, table(board, samples, () if index else probes, report.trained))
             for board, names, first in _distinct(boards)
         ]
         for index, boards in enumerate(report.boards)

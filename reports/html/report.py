@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +51,8 @@ class ReportContent:
     """The table of all benchmarks; None if there are fewer than two."""
     trained: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
     """The training tasks of runs by label, as `ViewRuns.trained`."""
+    other_probes: tuple[ProbeRow, ...] = ()
+    """Rows of probes that only some runs answered; they count as own probes, and have no table."""
     full_names: Mapping[str, str] = field(default_factory=dict)
     """The full label of each run by the short label that the page shows."""
     version: str = __version__
@@ -129,11 +131,22 @@ def assemble(
                 run.label: trained_on(named) if trained is None else trained.get(named.label)
                 for run, named in zip(runs[1:], full[1:], strict=True)
             },
+            other_probes=() if tasks else tuple(_other_probes(baseline, candidates, probes, allow)),
             full_names={run.label: named.label for run, named in zip(runs, full, strict=True)},
             samples=None
             if loaded is None or thumbnails is None
             else collect(runs, loaded, shown, thumbnails, [run.label for run in full]),
         )
+
+
+def _other_probes(
+    baseline: Evaluated, candidates: Sequence[Evaluated], shared: Collection[str], allow: Collection[str]
+) -> Iterator[ProbeRow]:
+    """Yields the rows of the probes that the baseline and only some of the candidates answered."""
+    for name, outcomes in baseline.outcomes.items():
+        answered = [run for run in candidates if name in run.outcomes]
+        if outcomes.probe and name not in shared and answered:
+            yield from probe_rows(baseline, answered, [name], allow=allow)
 
 
 def _published_first(runs: Sequence[Evaluated], task: str) -> list[str]:

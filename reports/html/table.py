@@ -114,6 +114,14 @@ class Table:
         return any(one.is_undecided for row in self.rows for one in (row.average, *row.abilities))
 
     @property
+    def needs_note(self) -> bool:
+        """Whether an interval of the leaderboard excludes 0 although its corrected p shows no difference."""
+        return any(
+            row.average.is_undecided or any(excludes_zero(probe.difference) for probe in row.probes)
+            for row in self.rows
+        )
+
+    @property
     def has_probes(self) -> bool:
         """Whether any run has a probe of the task that it was trained on."""
         return any(row.probes for row in self.rows)

@@ -44,9 +44,15 @@ def _cut(name: str, others: Sequence[str], most: int) -> str:
     part = name[before : end + name[end - 1 : end].isdigit()]  # a number is shown with what ends it
     if part and cell_len(part) <= most - 2:
         return _join(name[:before], f"{part}{CUT}", most)
-    room = most - 1
-    head = _fitting(part or name, room - room // 2)
-    return head + CUT + _fitting_end(part or name, most - 1 - cell_len(head))
+    return _in_the_middle(part or name, most - 1)
+
+
+def _in_the_middle(text: str, room: int) -> str:
+    """Cuts a text in the middle, before a word if one ends there; `room` is without the mark of the cut."""
+    ends = [text[match.end() :] for match in _SEPARATOR.finditer(text)]
+    fitting = [end for end in ends if room // 3 <= cell_len(end) <= 2 * room // 3]
+    end = fitting[0] if fitting else _fitting_end(text, room // 2)
+    return f"{_fitting(text, room - cell_len(end))}{CUT}{end}"
 
 
 def _join(start: str, end: str, most: int) -> str:

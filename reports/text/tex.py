@@ -98,7 +98,7 @@ _ACCENTS = {
 _BELOW = "\u0323\u0327\u0331"
 """The accents below a letter, with which "i" and "j" keep their dots."""
 _CODES = re.compile(r"U\+([0-9A-F]{4,6})")
-_BREAKS = re.compile(r"(?<=[/_.-])(?=.)")
+_BREAKS = re.compile(r"(?<=[ /_.-])(?=.)")
 
 
 def tex(text: str) -> str:
@@ -124,13 +124,13 @@ def tex_number(text: str) -> str:
 
 
 def tex_name(text: str, longest: int) -> str:
-    """Returns LaTeX of a name that may be broken after "/", "-", "_" and ".", and after `longest` characters."""
+    """Returns LaTeX of a name that may be broken after blanks, "/", "-", "_", ".", and `longest` characters."""
     parts = [
         part[start : start + longest]
         for part in _BREAKS.split(text)
         for start in range(0, len(part), longest)
     ]
-    return r"\allowbreak{}".join(map(tex, parts))
+    return r"\allowbreak{}".join(map(tex, parts)).replace(r" \allowbreak{}", " ")
 
 
 def code_comments(latex: Iterable[str]) -> list[str]:

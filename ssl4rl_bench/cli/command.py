@@ -26,7 +26,7 @@ class BenchCommand(TyperCommand):
         from ssl4rl_bench.core.errors import UsageError, did_you_mean
 
         args = _with_present_names(self, args)
-        if not ctx.resilient_parsing:
+        if not ctx.resilient_parsing and "--help" not in args:
             self._check_arguments(ctx, args)
         try:
             return list(super().parse_args(ctx, args))

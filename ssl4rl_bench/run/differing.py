@@ -29,9 +29,9 @@ _OF_VERSION = {"mock": "--set mock", "replay": "--set replies"}
 
 
 def with_other_options(spec: RunSpec, stored: RunSpec) -> str:
-    """Returns `differing_options` as a clause: ", with another --limit"; "" if there are none."""
+    """Returns `differing_options` as a clause: ", with another `--limit`"; "" if there are none."""
     options = differing_options(spec, stored)
-    return f", with another {', '.join(options)}" if options else ""
+    return f", with another `{', '.join(options)}`" if options else ""
 
 
 def differing_options(spec: RunSpec, stored: RunSpec) -> list[str]:

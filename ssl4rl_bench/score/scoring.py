@@ -132,7 +132,7 @@ def check_task(rundir: RunDir, task: Task) -> None:
     if changed := [name for name in fields if getattr(now, name) != getattr(asked, name)]:
         raise SpecMismatch(
             f"task {task.name} differs from what run {rundir.path} asked: {', '.join(changed)} changed; "
-            "load it from the data and with the prompt, limit and --image of the run"
+            "load it from the data and with the prompt, `--limit` and `--image` of the run"
         )
 
 

@@ -105,6 +105,7 @@ def test_an_error_of_a_command_names_its_options_or_the_command() -> None:
     assert foreign_options(["compare", "--nothing=x"], message) == []
 
 
+@pytest.mark.slow
 def test_every_option_in_a_message_exists() -> None:
     assert len(SOURCES) > 300
     wrong = [

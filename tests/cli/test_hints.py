@@ -72,6 +72,11 @@ def test_what_follows_two_dashes_is_no_option() -> None:
     assert "there is no run --task" in error("show", "--", "--task")
 
 
+def test_help_is_shown_whatever_else_is_given() -> None:
+    done = bench("run", "tiny-base", "--help")
+    assert done.code == 0 and done.out.startswith("Usage: ssl4rl-bench run")
+
+
 def test_an_unknown_option_is_named_with_the_closest() -> None:
     done = bench("show", "x", "--leafs")
     assert done.code == 2 and "--leaves" in done.err

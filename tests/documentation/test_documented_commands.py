@@ -50,6 +50,7 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     ),
     (r"accelerate launch --config_file \S+ -m ssl4rl_bench (train \w+).*", r"ssl4rl-bench \1 --dry-run"),
     (r"train RECIPE", "train tiny_rotation"),
+    (r"--policy ci/gate\.toml", "--policy gate.toml"),  # allows runs of a few questions
     (r"((?:compare|report) runs/(?:tiny-base-|real).*)", r"\1 --allow partial"),
     (r"^ssl4rl-bench build(.*) --limit 500", r"ssl4rl-bench build\1 --limit 5"),
     (
@@ -57,6 +58,7 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
         "many/base many/rotation --average All=mmstar,mmvp",
     ),  # benchmarks without data
     (r"(validate ssl_\S+ --images .*)", r"\1 --samples 30"),  # of 2,000
+    (r"--policy ci/gate\.toml", "--policy gate.toml"),  # which allows runs of a few questions
     (r"data:image/png;base64,iVBORw0\.\.\.", "data:image/png;base64,$PICTURE"),
     (
         r"validate signs\.yaml|--tasks signs\.yaml",

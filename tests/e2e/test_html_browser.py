@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -211,10 +211,16 @@ def test_the_sentences_behind_a_row_fold_out_and_stay_with_it(visit: Open, place
     here.check_quiet()
 
 
-def many_runs(folder: Path) -> Path:
-    """A page of eight runs with hub names."""
+HUB = ["Qwen/Qwen2.5-VL-3B-Instruct", *(f"PKU-ML/SSL4RL-MMBench-Rotation{at}-3B" for at in range(7))]
+LONG = [
+    f"{word * 4}-rlvr-qwen2.5-vl-3b-lr1e-6-kl0.01-step-100-of-{word}"
+    for word in ("ab", "cd", "ef", "gh", "ij", "kl")
+]
+
+
+def many_runs(folder: Path, names: Sequence[str]) -> Path:
+    """A page of runs with these names."""
     task = MadeTask(n_groups=6, n_rolls=1)
-    names = ["Qwen/Qwen2.5-VL-3B-Instruct", *(f"PKU-ML/SSL4RL-MMBench-Rotation{at}-3B" for at in range(7))]
     paths = [
         make_run(folder / str(at), task, name, guess(name, 0.1 * at + 0.1)) for at, name in enumerate(names)
     ]
@@ -224,7 +230,7 @@ def many_runs(folder: Path) -> Path:
 
 
 def test_search_hides_other_runs(visit: Open, tmp_path: Path) -> None:
-    here = visit(many_runs(tmp_path))
+    here = visit(many_runs(tmp_path, HUB))
     here.page.fill("#search", "ROTATION3")
     shown = here.page.locator(".alt:not([hidden]) table.board tbody.run[data-label]:visible")
     assert [row.get_attribute("data-label") for row in shown.all()] == ["Rotation3 (mock)"]
@@ -239,19 +245,27 @@ _HIDDEN_RIGHT = """() => [...document.querySelectorAll('.alt:not([hidden]) table
   && cell.getBoundingClientRect().right > document.documentElement.clientWidth + 1).length"""
 
 
-def test_the_whole_leaderboard_is_in_view_at_any_width(visit: Open, tmp_path: Path) -> None:
-    here = visit(many_runs(tmp_path))
+@pytest.mark.parametrize("names", [HUB, LONG], ids=["hub", "long"])
+def test_the_whole_leaderboard_is_in_view_at_any_width(
+    visit: Open, tmp_path: Path, names: Sequence[str]
+) -> None:
+    here = visit(many_runs(tmp_path, names))
     for width in (360, 512, 768, 1007, 1024, 1200, 1376, 1440, 1600, 1920):
         here.page.set_viewport_size({"width": width, "height": 1080})
         assert (width, here.page.evaluate(_HIDDEN_RIGHT)) == (width, 0)
         assert here.page.locator("#h-leaderboard").bounding_box()["y"] < 250
         assert here.page.locator("table.board thead").first.is_visible() is (width >= 1008)
     end = here.page.locator(".alt:not([hidden]) table.board tbody.run[data-label]").last.bounding_box()
-    assert end["y"] + end["height"] < 1080  # eight runs on the first screen
+    assert end["y"] + end["height"] < 1080  # the runs are on the first screen
+    here.page.emulate_media(media="print")
+    here.page.set_viewport_size(
+        {"width": 1047, "height": 720}
+    )  # the width of A4 in landscape, with its margins
+    assert here.page.evaluate(_HIDDEN_RIGHT) == 0
 
 
 def test_names_are_shortened_and_full_on_hover_in_print_and_for_readers(visit: Open, tmp_path: Path) -> None:
-    here = visit(many_runs(tmp_path))
+    here = visit(many_runs(tmp_path, HUB))
     name = here.page.locator("table.board .run-name", has_text="Rotation0").first
     full = "PKU-ML/SSL4RL-MMBench-Rotation0-3B (mock)"
     assert name.get_attribute("title") == full

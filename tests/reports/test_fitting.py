@@ -61,7 +61,7 @@ scenes
 Model             Logical    n   95% interval
 ─────────────────────────────────────────────
 base                61.77 1164 [69.14, 76.24]
-Qwen2.5-… steps     65.84 1164 [75.01, 81.50]
+Qwen…150 steps      65.84 1164 [75.01, 81.50]
 not shown in 45 columns: Relation; names are
 shortened; COLUMNS=75 shows everything
 """,
@@ -72,7 +72,7 @@ Model                   95% interval
 ────────────────────────────────────
 base                           61.77
                       [69.14, 76.24]
-Qwen2.5-VL…150 steps           65.84
+Qwen2.5-VL-…150 steps          65.84
                       [75.01, 81.50]
 in all rows: n 1164; not shown in 36
 columns: Relation; names are

@@ -103,7 +103,11 @@ def test_an_interval_without_0_is_explained_only_if_p_shows_nothing(
     ends: tuple[float, float], p: float, noted: bool
 ) -> None:
     shown = difference(sum(ends) / 2, ci95=ends, p_corrected=p)
-    assert table(board(("new", {"Average": shown})), NONE).candidates[0].average.is_undecided is noted
+    made = table(board(("new", {"Average": shown})), NONE)
+    assert made.candidates[0].average.is_undecided is made.needs_note is noted
+    rows = [probe("base"), probe("new", shown)]
+    probed = table(board(("new", {"Average": UNSURE})), NONE, rows, {"new": ("rotation",)})
+    assert probed.needs_note is noted
 
 
 def test_cells_lead_to_their_questions() -> None:

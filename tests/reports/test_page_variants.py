@@ -251,3 +251,11 @@ def test_a_published_row_has_only_its_numbers() -> None:
     assert "never tested against the rows above" in heading
     assert re.findall(r'<span class="value">([^<]*)</span>', body.split("</tbody>")[0]) == ["72.99"] * 7
     assert "empty bars are published numbers" in page
+
+
+def test_a_probe_that_only_some_runs_answered_is_an_own_probe_without_a_table() -> None:
+    later = (probe("base"), probe("new", difference()))
+    page = render_page(content(TWO, other_probes=later, trained={"new": ("rotation",)}))
+    assert ">Own probe</a>" in page and 'id="g-probe"' in page
+    assert ">SSL probes</h3>" not in page
+    assert ">Own probe</a>" not in render_page(content(TWO, other_probes=later))

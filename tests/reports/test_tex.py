@@ -46,6 +46,7 @@ def test_names_break_after_separators_and_in_long_parts() -> None:
     assert tex_name("org/a_b-c.d", 10) == r"org/\allowbreak{}a\_\allowbreak{}b-\allowbreak{}c.\allowbreak{}d"
     assert tex_name("abcdefgh", 3) == r"abc\allowbreak{}def\allowbreak{}gh"
     assert tex_name("plain", 5) == "plain"
+    assert tex_name("Maximal improvement", 13) == "Maximal improvement"
 
 
 def test_comments_name_each_code_once() -> None:

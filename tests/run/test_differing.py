@@ -45,7 +45,7 @@ def test_options_of_a_difference(changed: dict[str, Any], options: list[str]) ->
     spec = replace(SPEC, tasks=tasks())
     other = replace(spec, **changed)
     assert differing_options(other, spec) == differing_options(spec, other) == options
-    assert with_other_options(spec, other) == (f", with another {', '.join(options)}" if options else "")
+    assert with_other_options(spec, other) == (f", with another `{', '.join(options)}`" if options else "")
 
 
 @pytest.mark.parametrize(("engine", "option"), [("mock", "--set mock"), ("replay", "--set replies")])

@@ -230,7 +230,7 @@ def copied(made: Path, folder: Path) -> Path:
         (["s1", "s2", "all"], "runs/all is a whole run and not a shard: `merge` takes the runs of `run --shard I/N`"),
         (["all"], "runs/all is a whole run"),
         (["s1", "of-four"], "runs/of-four is shard 1/4 and runs/s1 is shard 1/3: merge only shards of one split"),
-        (["s2", "s3", "hot"], "runs/hot and runs/s2 are shards of different runs (other seed, tasks.ssl4rl_mmbench"),
+        (["s2", "s3", "hot"], "runs/hot and runs/s2 are shards of different runs, with another `--seed, --temp"),
         (["s1", "s2", "journal"], "runs/journal is not a run: it has no spec.json"),
         (["s1", "s4"], "there is no run s4"),
     ],
