@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from math import prod
 
@@ -91,16 +91,16 @@ def _words(text: str) -> str:
 
 
 def _means(
-    table: CardTable, column: int, sources: Sequence[int], weights: Sequence[int]
+    table: CardTable, column: int, sources: Sequence[int], weights: Mapping[int, Sequence[int]]
 ) -> Iterator[Derived]:
-    """Recomputes the cells of a column of averages."""
+    """Recomputes the cells of a column of averages, with the weights of each row."""
     for row in level_rows(table):
         printed = table.cells[row][column].value
         parts = [value for column in sources if (value := table.cells[row][column].value) is not None]
-        if printed is None or len(parts) < len(sources):
+        if printed is None or len(parts) < len(sources) or row not in weights:
             continue
-        weighted = (n * value for n, value in zip(weights, parts, strict=True))
-        expected = sum(weighted, Decimal()) / sum(weights)
+        weighted = (n * value for n, value in zip(weights[row], parts, strict=True))
+        expected = sum(weighted, Decimal()) / sum(weights[row])
         right = Unit.POINTS.agrees(printed, expected, Decimal(), digits(printed), digits(*parts))
         yield Derived(row, column, expected, right)
 
@@ -135,16 +135,20 @@ def _columns(kinds: Sequence[LabelRole], column: int) -> list[tuple[int, ...]]:
     return [chosen for chosen in columns if len(chosen) > 1]
 
 
-def _weightings(table: CardTable, columns: Sequence[int], named: bool) -> Iterator[tuple[str, list[int]]]:
-    """Yields names of weightings and weights.
+def _weightings(
+    table: CardTable, columns: Sequence[int], named: bool
+) -> Iterator[tuple[str, Mapping[int, Sequence[int]]]]:
+    """Yields names of weightings, and the weights of the columns in each row of the table.
 
-    The weights are equal, or questions of MMBench's editions, or counts in a row or in headers ("OCR (39)").
+    The weights are equal, or questions of MMBench's editions, or counts: those of a row, those of the row next to
+    each one, or those in headers ("OCR (39)").
 
     Args:
         named: whether the header of the average names the columns; if so, only the plain mean applies.
     """
+    rows = range(len(table.labels))
     headers = [table.headers[column] for column in columns]
-    plain = [1] * len(columns)
+    plain = dict.fromkeys(rows, [1] * len(columns))
     if named:
         yield f"the mean of {', '.join(headers)}, which its header names", plain
         return
@@ -155,15 +159,28 @@ def _weightings(table: CardTable, columns: Sequence[int], named: bool) -> Iterat
             if edition.leaves:
                 leaves = edition.leaves.items()
                 questions = [sum(n for leaf, n in leaves if L2_OF[leaf] == name) for name in abilities]
-                yield f"the question-weighted mean of {edition.title}", questions
+                yield f"the question-weighted mean of {edition.title}", dict.fromkeys(rows, questions)
+    counted = dict(_counts(table, columns))
+    for row, counts in counted.items():
+        yield f"the mean weighted by {table.labels[row]}", dict.fromkeys(rows, counts)
+    if len(counted) > 1:
+        nearest = {row: min(counted, key=lambda other: (other < row, abs(other - row))) for row in rows}
+        yield (
+            "the mean weighted by the counts next to it",
+            {row: counted[other] for row, other in nearest.items()},
+        )
+    counts = [int(match[1]) for header in headers if (match := _COUNT.search(header))]
+    if len(counts) == len(columns):
+        yield "the mean weighted by the counts in the headers", dict.fromkeys(rows, counts)
+
+
+def _counts(table: CardTable, columns: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Yields the rows that hold a count for each of the columns."""
     for row, label in enumerate(table.labels):
         values = [table.cells[row][column].value for column in columns]
         counts = [int(n) for n in values if n is not None and n > 0 and n == int(n)]
         if role(label) is LabelRole.OTHER and len(counts) == len(columns):
-            yield f"the mean weighted by {label}", counts
-    counts = [int(match[1]) for header in headers if (match := _COUNT.search(header))]
-    if len(counts) == len(columns):
-        yield "the mean weighted by the counts in the headers", counts
+            yield row, counts
 
 
 def _shares(table: CardTable, column: int) -> Iterator[str]:
