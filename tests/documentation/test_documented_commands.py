@@ -58,7 +58,6 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
         "many/base many/rotation --average All=mmstar,mmvp",
     ),  # benchmarks without data
     (r"(validate ssl_\S+ --images .*)", r"\1 --samples 30"),  # of 2,000
-    (r"--policy ci/gate\.toml", "--policy gate.toml"),  # which allows runs of a few questions
     (r"data:image/png;base64,iVBORw0\.\.\.", "data:image/png;base64,$PICTURE"),
     (
         r"validate signs\.yaml|--tasks signs\.yaml",
