@@ -112,30 +112,38 @@
     try { history[how](history.state ?? { samples: true }, "", link.hash); } catch { /* the link has it */ }
   };
 
+  const listItem = (g, position) => {
+    const item = make("li");
+    const button = make("button");
+    button.type = "button";
+    for (const run of runA.value === runB.value ? [data.a] : [data.a, data.b]) {
+      const value = data.score(run, g);
+      const sign = make("span", scoreTone(value), value === null ? "–" : value === 1 ? "✓" : value ? "½" : "✗");
+      sign.setAttribute("aria-label", `${run === data.a ? "A" : "B"} ${scoreText(value)}`);
+      sign.setAttribute("role", "img");
+      button.append(sign);
+    }
+    const first = data.questions.start[g];
+    const words = entry().probe ? data.questions.target[first] : data.questions.texts[first][0];
+    const label = make("span", "list-text");
+    label.append(make("span", "list-id", data.questions.group[g].slice(0, 12)), ` ${words.slice(0, 120)}`);
+    button.append(label);
+    button.addEventListener("click", () => go(position, "pushState"));
+    item.append(button);
+    return item;
+  };
+  let drawn = { listed: null, first: 0 }; // what the list in the document shows
   const drawList = () => {
     const first = PAGE * Math.floor(current / PAGE);
-    const shown = listed.slice(first, first + PAGE);
-    list.start = first + 1;
-    list.replaceChildren(...shown.map((g, offset) => {
-      const item = make("li");
-      const button = make("button");
-      button.type = "button";
-      for (const run of runA.value === runB.value ? [data.a] : [data.a, data.b]) {
-        const value = data.score(run, g);
-        const sign = make("span", scoreTone(value), value === null ? "–" : value === 1 ? "✓" : value ? "½" : "✗");
-        sign.setAttribute("aria-label", `${run === data.a ? "A" : "B"} ${scoreText(value)}`);
-        sign.setAttribute("role", "img");
-        button.append(sign);
-      }
-      const words = entry().probe ? data.questions.target[data.questions.start[g]] : data.questions.texts[data.questions.start[g]][0];
-      const label = make("span", "list-text");
-      label.append(make("span", "list-id", data.questions.group[g].slice(0, 12)), ` ${words.slice(0, 120)}`);
-      button.append(label);
-      if (g === group) button.setAttribute("aria-current", "true");
-      button.addEventListener("click", () => go(first + offset, "pushState"));
-      item.append(button);
-      return item;
-    }));
+    if (drawn.listed !== listed || drawn.first !== first) {
+      list.start = first + 1;
+      list.replaceChildren(...listed.slice(first, first + PAGE).map((g, offset) => listItem(g, first + offset)));
+      drawn = { listed, first };
+    }
+    [...list.children].forEach((item, offset) => {
+      if (listed[first + offset] === group) item.firstChild.setAttribute("aria-current", "true");
+      else item.firstChild.removeAttribute("aria-current");
+    });
     // Only the list scrolls; `scrollIntoView` would move the page as well.
     const marked = list.querySelector("[aria-current]");
     if (!marked) return;

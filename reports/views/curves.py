@@ -167,7 +167,7 @@ def _fill(
     if panel.chance is not None:
         axes.level(panel.chance, INK, width=0.8, dashes=(0.8, 1.6))
         x, y = axes.place(axes.across[1], panel.chance)
-        label = f"chance {100 * panel.chance:.4g}%"
+        label = f"chance {percent(panel.chance).rstrip('0').rstrip('.')}%"
         sheet.text(x - 2, y - 5, label, INK, side="right")
     for point, cell in measured:
         if cell.ci95 is not None:

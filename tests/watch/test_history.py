@@ -18,6 +18,7 @@ from ssl4rl_bench.watch.history import (
     encode_entry,
     exit_verdict,
 )
+from ssl4rl_bench.watch.pages import headline
 
 shares = st.floats(-1, 1, allow_nan=False)
 made_changes = st.builds(
@@ -57,6 +58,20 @@ def entry(name: str = "step-000050", **changes: object) -> Entry:
         "verdict": "pass", "verdict_best": None, "number": 1, "alpha": 0.025, "best": False,
     }  # fmt: skip
     return Entry(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_the_heading_of_the_page_says_what_decided_the_last_verdict_and_which_was_accepted() -> None:
+    base = entry("step-000050", verdict="baseline", best=True)
+    failed = entry(
+        "step-000100",
+        verdict="fail",
+        reasons=("fail: scenes, Coarse: -9.00 points", "inconclusive: scenes, overall: -1.00 points"),
+    )
+    assert headline([base]) == "BASELINE: step-000050; best accepted: step-000050"
+    assert headline([base, failed]) == (
+        "FAIL: step-000100, scenes, Coarse: -9.00 points; best accepted: step-000050"
+    )
+    assert headline([entry("step-000050", verdict="pass")]) == "PASS: step-000050; none accepted"
 
 
 @given(made_entries)

@@ -66,7 +66,7 @@ def test_the_best_must_pass_twice_and_be_better(tmp_path: Path) -> None:
     assert (three.verdict, three.verdict_best, three.best) == ("pass", "pass", True)
     four = take(tmp_path, base, better, bad, "step-000200").entry
     assert (four.verdict, four.verdict_best, four.best) == ("fail", "fail", False)
-    assert "fail: simulated, overall: -2" in four.reasons[0]
+    assert "fail: simulated, Average: -2" in four.reasons[0]
     assert [each.alpha for each in (one, two, three, four)] == pytest.approx(
         [series.share(0.05, k) for k in (1, 2, 3, 4)]
     )
