@@ -92,15 +92,10 @@ def assemble(
     full = [baseline, *candidates]
     runs = with_short_labels(full)
     baseline, candidates = runs[0], runs[1:]
-    shared = [name for name in baseline.outcomes if all(name in run.outcomes for run in runs)]
-    if not shared:
-        raise UsageError(
-            "the runs have no task in common: "
-            + "; ".join(f"{run.label} has {', '.join(run.outcomes)}" for run in full)
-        )
+    shared = _shared_tasks(full)
     wanted = tasks or shared
     for name in wanted:
-        for run in runs:
+        for run in full:
             run.task(name)
     probes = [name for name in probe_tasks(runs) if name in wanted]
     benchmarks = [name for name in wanted if name not in probes]
@@ -137,6 +132,17 @@ def assemble(
             if loaded is None or thumbnails is None
             else collect(runs, loaded, shown, thumbnails, [run.label for run in full]),
         )
+
+
+def _shared_tasks(runs: Sequence[Evaluated]) -> list[str]:
+    """Returns the tasks that all runs answered. Raises UsageError if there are none."""
+    shared = [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
+    if not shared:
+        raise UsageError(
+            "the runs have no task in common: "
+            + "; ".join(f"{run.label} has {', '.join(run.outcomes)}" for run in runs)
+        )
+    return shared
 
 
 def _other_probes(
