@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssl4rl_bench.comparison.result import HEADERS
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.text.cells import Result, dig
 from ssl4rl_bench.score.aggregate import OVERALL
@@ -24,7 +25,7 @@ class Column:
     header: str
 
 
-AVERAGE_COLUMN = Column(OVERALL, OVERALL, "Average")
+AVERAGE_COLUMN = Column(OVERALL, OVERALL, HEADERS[OVERALL])
 COLUMNS: tuple[Column, ...] = (
     *(Column("l2", ability, header) for header, ability in CARD_COLUMNS),
     AVERAGE_COLUMN,

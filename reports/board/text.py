@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from ssl4rl_bench.comparison.result import Comparison, Difference
+from ssl4rl_bench.comparison.result import HEADERS, Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
-from ssl4rl_bench.reports.board.columns import AVERAGE_COLUMN
 from ssl4rl_bench.reports.board.probes import PROBE_HEADERS, ProbeRow
 from ssl4rl_bench.reports.text.cells import plain_table, short
 from ssl4rl_bench.reports.text.fitting import Narrowing
@@ -23,11 +22,7 @@ from ssl4rl_bench.reports.text.numbers import (
     points,
     points_and_interval,
 )
-from ssl4rl_bench.score.aggregate import OVERALL
-from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
-HEADERS = {ability: header for header, ability in CARD_COLUMNS} | {OVERALL: AVERAGE_COLUMN.header}
-"""The header that tables use for each ability, and for the overall cell."""
 LEGEND = "▲ better, ▼ worse than the baseline after correction; bold: no row is better beyond chance"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
+from ssl4rl_bench.comparison.result import HEADERS
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate, Tested
-from ssl4rl_bench.reports.board.text import HEADERS, category
+from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit, width_of

@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison.pairing import Pairing
+from ssl4rl_bench.score.aggregate import OVERALL
 from ssl4rl_bench.stats.effective import Effective
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 ALPHA = 0.05
+HEADERS: Mapping[str, str] = {ability: header for header, ability in CARD_COLUMNS} | {OVERALL: "Average"}
+"""The words of tables and messages for MMBench's abilities and for the overall value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated, SettingsDiffer
-from ssl4rl_bench.comparison.result import Comparison, Difference, LeftOut
+from ssl4rl_bench.comparison.result import HEADERS, Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.gating.expand import concrete_rules
@@ -336,6 +336,7 @@ def _too_small(tested: Tested) -> str:
     if tested.rule.kind != "no_worse_than" or margin >= tested.smallest_margin:
         return ""
     return (
-        f"{tested.rule.task}, {tested.name}: with {tested.n} questions a margin of {tested.rule.margin:g} points can "
-        f"hardly be decided; the smallest that can is {100 * tested.smallest_margin:.2f}."
+        f"{tested.rule.task}, {HEADERS.get(tested.name, tested.name)}: with {tested.n} questions a margin of "
+        f"{tested.rule.margin:g} points can hardly be decided; the smallest that can is "
+        f"{100 * tested.smallest_margin:.2f}."
     )
