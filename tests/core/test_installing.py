@@ -88,7 +88,10 @@ def test_a_clone_that_is_not_installed_is_named_by_its_folder(
 
 
 @pytest.mark.parametrize("uv", ["", "uv"])
-def test_vllm_on_a_cpu_is_installed_by_uv_with_the_overrides_of_the_project(uv: str) -> None:
+def test_vllm_on_a_cpu_is_installed_by_uv_with_the_overrides_of_the_project(
+    uv: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # no path is then relative
     command = Installer(uv=uv).extra("cpu")
     assert command.startswith("" if uv else "pip install uv && ")
     assert f"uv pip install --python {sys.executable} --override " in command

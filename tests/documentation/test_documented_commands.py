@@ -72,6 +72,7 @@ ELSEWHERE: tuple[tuple[str, str], ...] = (
     (r"(pip install|uv pip install) '\.\[(hf|train|cpu,lmms)\]'", ".ci/run"),
     (r"python -m ssl4rl_bench\.lmms .*|ssl4rl-bench score runs/tiny-base-scenes-dfc71c56", ".ci/lmms.py"),
     (r"ssl4rl-bench export \S+ --to model-card", "tests/cli/test_cli_export.py"),  # refuses the mock engine
+    (r"ssl4rl-bench interpolate .*", "tests/e2e/test_interpolate.py"),  # needs torch
     (r"sbatch examples/slurm/train\.sbatch .*", "tests/train/test_cluster_files.py"),
     (r"bash examples/verl/grpo_3b\.sh .*", "tests/train/test_cluster_files.py"),
     (r".*bash examples/slurm/evaluate\.sbatch .*", "tests/cli/test_slurm.py"),
