@@ -235,7 +235,8 @@ def test_a_dry_score_prints_the_tables_and_changes_no_file(place: Path) -> None:
     assert result.read_bytes() == before
 
 
-def test_the_list_of_runs_names_each_run_with_its_replies_and_state() -> None:
+def test_the_list_of_runs_names_each_run_with_its_replies_and_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")  # one line per run
     lines = [" ".join(line.split()) for line in done("list", "runs").out.splitlines()]
     assert any(line.startswith("runs/gold gold scenes, ssl_rotation_90 mock") for line in lines)
     assert sum(line.endswith("complete") for line in lines) == 2

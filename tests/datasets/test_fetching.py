@@ -378,7 +378,10 @@ def test_an_interrupted_command_says_how_to_go_on(
     assert (done.code, (folder / "MMX.tsv").read_bytes()) == (0, CONTENT)
 
 
-def test_the_command(tmp_path: Path, folder: Path, server: FileServer) -> None:
+def test_the_command(
+    tmp_path: Path, folder: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")  # one line per file
     name = task(tmp_path, server)
     done = bench("fetch", name, "--out", str(tmp_path / "here"))
     assert done.code == 0

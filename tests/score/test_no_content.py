@@ -27,6 +27,7 @@ from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_even
 from ssl4rl_bench.gating.guards import check_guards
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.interop.lmms.reply import NO_CONTENT, completion
+from ssl4rl_bench.reports.html.sample_parts import INVALID_TAG
 from ssl4rl_bench.reports.html.samples import collect, thumbnails_of
 from ssl4rl_bench.run.journal import decode_record, encode_record
 from ssl4rl_bench.score import aggregate as metrics
@@ -194,7 +195,7 @@ def test_the_sample_browser_shows_the_reasoning(tmp_path: Path) -> None:
     assert all(shown["value"][n] is None and shown["text"][n] == "" for n in at)
     assert {int(n) for n in shown["reasoning"]} == set(at)
     assert all("the answer is A." in text and "\x1b" not in text for text in shown["reasoning"].values())
-    assert set(samples.index["readAs"]) == {*LETTERS.values(), "-"}
+    assert set(samples.index["readAs"]) == {*LETTERS.values(), "-", INVALID_TAG}
 
 
 @pytest.mark.parametrize("reason", ["stop", "length"])

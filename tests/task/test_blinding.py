@@ -163,7 +163,7 @@ def test_tables_say_what_was_shown() -> None:
     assert "· circular_micro · image blank" in " ".join(show(card_table([blind, blind], name)))
     mixed = show(card_table([real, blind], name))
     assert "image" not in mixed[0]
-    assert sum("m (image blank)" in line for line in mixed) == 1
+    assert sum(line.startswith("m (image") for line in mixed) == 1
 
 
 def test_a_blind_run_keeps_what_it_sent_resumes_as_such_and_is_scored_as_such(tmp_path: Path) -> None:
