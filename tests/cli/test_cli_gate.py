@@ -132,12 +132,13 @@ def test_the_page_shows_the_judgement(place: Path, tmp_path: Path) -> None:
     page, saved = tmp_path / "gate.html", tmp_path / "base.json"
     invoke(*asked(place, "bad"), "--html", page, code=1)
     text = page.read_text()
-    assert f"<h1>{DECIDED}" in text and "Questions that were lost" in text
+    heading = DECIDED.removesuffix("p ").replace("-", "\N{MINUS SIGN}", 1)
+    assert f'<h1 class="judged fail">{heading}' in text and "Questions that were lost" in text
     invoke("gate", "-c", place / "gold", "--save-baseline", saved)
     policy = ("-p", place / "gate.toml", "--html", page)
     invoke("gate", "-b", saved, "-c", place / "same", *policy)
     assert (
-        "<h1>PASS: every rule and every guard passes; 8 pass; same (mock) against gold (mock)"
+        '<h1 class="judged pass">PASS: every rule and every guard passes; 8 pass; same (mock) against gold (mock)'
         in page.read_text()
     )
 
