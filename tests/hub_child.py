@@ -9,7 +9,9 @@ from typing import Any
 import forked
 
 _CODE = """
-import json, sys
+import json, sys, time
+pause = time.sleep
+time.sleep = lambda seconds: pause(min(seconds, 0.05))  # hub clients wait up to 8 s before they try again
 from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.task.registry import load_task
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
