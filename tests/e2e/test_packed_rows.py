@@ -74,29 +74,40 @@ def results(trainer: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     return {"logps": logps, "entropies": entropies, "loss": loss.detach(), **gradients}
 
 
-def by_trl(trainer: Any, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def by_trl(trainer: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """The same by TRL's trainer, with a row per reply and all columns of padding."""
     from trl import GRPOTrainer
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         plain = GRPOTrainer._get_per_token_logps_and_entropies.__get__(trainer)
         patch.setattr(trainer, "_get_per_token_logps_and_entropies", plain)
         return results(trainer, inputs)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("truncated", [False, True])
-def test_rows_of_any_kind_give_the_same_losses_and_gradients(
-    benchmark: ModuleType, trainer: Any, monkeypatch: pytest.MonkeyPatch, kind: str, truncated: bool
-) -> None:
-    """A truncated reply that is masked has no tokens at all."""
+@pytest.fixture(scope="module", params=[False, True], ids=["complete", "truncated"])
+def case(
+    request: pytest.FixtureRequest, benchmark: ModuleType, trainer: Any
+) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """A batch, what TRL computes for it, and whether it has a truncated reply that is masked and so has no tokens."""
     import torch
 
     inputs = benchmark.batch_of(trainer, LENGTHS)
     inputs["advantages"] = torch.linspace(-1, 1, len(LENGTHS))
-    if truncated:
+    if request.param:
         inputs["completion_mask"][1] = 0
-    wanted = by_trl(trainer, inputs, monkeypatch)
+    return inputs, by_trl(trainer, inputs), request.param
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_any_kind_give_the_same_losses_and_gradients(
+    trainer: Any,
+    case: tuple[dict[str, Any], dict[str, Any], bool],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    import torch
+
+    inputs, wanted, truncated = case
     sizes: set[int] = set()
 
     def plan(groups: Any, cost: Cost, *, share: bool, max_passes: int | None) -> Any:
