@@ -32,7 +32,7 @@ PATIENT = Retry(
 )
 HURRIED = replace(PATIENT, connect_timeout=0.4, timeout=0.4)
 """For servers that say nothing, or do not come to an end."""
-SLOW = replace(PATIENT, connect_timeout=2, timeout=2)
+SLOW = replace(PATIENT, connect_timeout=5, timeout=5)
 """The same where the second answer must come in time, also on a machine with other work."""
 ENDLESS = {"hang", "byte drip", "slow headers"}
 BOUND_S = 60
