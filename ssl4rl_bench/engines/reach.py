@@ -10,7 +10,7 @@ import threading
 import urllib.request
 from urllib.parse import urlsplit
 
-CONNECT_S = 2.0
+CONNECT_S = 3.0
 """The time limit in seconds for resolving a name and connecting."""
 _PORTS = {"http": 80, "https": 443}
 
