@@ -34,7 +34,7 @@ def test_a_closed_port_is_refused() -> None:
 
 def test_dropped_packets_and_a_slow_resolver_cost_only_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(*_: object, **__: object) -> None:
-        time.sleep(1.0)
+        time.sleep(5.0)
         raise OSError
 
     def dropped(*_: object, timeout: float) -> None:
@@ -45,7 +45,7 @@ def test_dropped_packets_and_a_slow_resolver_cost_only_the_limit(monkeypatch: py
         monkeypatch.setattr(socket, "create_connection", connect)
         start = time.monotonic()
         assert unreachable("https://example.org", 0.05) == "no connection within 0.05 s"
-        assert time.monotonic() - start < 0.9
+        assert time.monotonic() - start < 2.0
 
 
 def test_an_unknown_name_is_said_to_be_one_or_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
