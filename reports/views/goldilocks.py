@@ -14,7 +14,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_row
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, SIGN
-from ssl4rl_bench.reports.figures.sheet import Sheet, fit, width_of, wrapped
+from ssl4rl_bench.reports.figures.sheet import Sheet, width_of, wrapped
 from ssl4rl_bench.reports.text.cells import CellEstimate, cell_estimate, dig
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
@@ -268,25 +268,40 @@ def _draw(steps: Sequence[Step], name: str, has_training: bool) -> Sheet:
                 marker = {"better": "^", "worse": "v", "": "o"}[cell.mark]
                 lower.whisker(x, cell, SIGN[cell.mark], marker, size=6.0)
         y += gap + tall
-    _difficulties(sheet, y, [left + place * wide / n for place in places], wide / n, steps)
-    sheet.height = y + 62
+    sheet.height = _difficulties(sheet, y, [left + place * wide / n for place in places], wide / n, steps) + 5
     return sheet
 
 
-def _difficulties(sheet: Sheet, y: float, xs: Sequence[float], slot: float, steps: Sequence[Step]) -> None:
-    """Draws difficulties and kinds below the axes; every second difficulty is lower if they would touch."""
-    for kind in dict.fromkeys(step.probe.kind for step in steps):
-        mine = [
-            (x, step.probe.difficulty.split(", ")[:2])
-            for x, step in zip(xs, steps, strict=True)
-            if step.probe.kind == kind
-        ]
-        tight = any(width_of(text) > slot - 2 for _, lines in mine for text in lines)
-        for number, (x, lines) in enumerate(mine):
-            room = 2 * min(0.85 * slot if tight else 0.5 * slot, x, sheet.width - x)
-            lower = number % 2 if tight else 0
-            for line, text in enumerate(lines):
-                sheet.text(x, y + 10 + 10 * (line + lower), fit(text, room), MUTED)
-        from_, to = mine[0][0] - 0.45 * slot, mine[-1][0] + 0.45 * slot
-        sheet.line([(from_, y + 39), (to, y + 39)], MUTED, 0.7)
-        sheet.text((from_ + to) / 2, y + 48, fit(kind, to - from_))
+def _difficulties(sheet: Sheet, y: float, xs: Sequence[float], slot: float, steps: Sequence[Step]) -> float:
+    """Draws difficulties and kinds below the axes, and returns where they end.
+
+    Every second difficulty is below the others if they would touch; longer ones are broken into lines.
+    """
+    tight = any(width_of(text) > slot - 2 for step in steps for text in _words_of(step))
+    drawn = []
+    for x, step in zip(xs, steps, strict=True):
+        room = 2 * min(0.85 * slot if tight else 0.5 * slot, x, sheet.width - x)
+        lines = [line for text in _words_of(step) for line in wrapped(text, room)]
+        drawn.append((x, lines))
+    first = max(len(lines) for _, lines in (drawn[::2] if tight else drawn))
+    second = max((len(lines) for _, lines in drawn[1::2]), default=0) if tight else 0
+    for number, (x, lines) in enumerate(drawn):
+        top = y + 10 * (1 + (first if tight and number % 2 else 0))
+        for line, text in enumerate(lines):
+            sheet.text(x, top + 10 * line, text, MUTED)
+    below = y + 9 + 10 * (first + second)
+    kinds = [step.probe.kind for step in steps]
+    deepest = 0
+    for kind in dict.fromkeys(kinds):
+        mine = [x for x, name in zip(xs, kinds, strict=True) if name == kind]
+        from_, to = mine[0] - 0.45 * slot, mine[-1] + 0.45 * slot
+        sheet.line([(from_, below), (to, below)], MUTED, 0.7)
+        lines = wrapped(kind, to - from_)
+        for line, text in enumerate(lines):
+            sheet.text((from_ + to) / 2, below + 9 + 10 * line, text)
+        deepest = max(deepest, len(lines))
+    return below + 4 + 10 * deepest
+
+
+def _words_of(step: Step) -> list[str]:
+    return step.probe.difficulty.split(", ")[:2]
