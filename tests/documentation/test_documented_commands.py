@@ -51,7 +51,7 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     (r"accelerate launch --config_file \S+ -m ssl4rl_bench (train \w+).*", r"ssl4rl-bench \1 --dry-run"),
     (r"train RECIPE", "train tiny_rotation"),
     (r"--policy ci/gate\.toml", "--policy gate.toml"),  # allows runs of a few questions
-    (r"((?:compare|report) runs/(?:tiny-base-|real).*)", r"\1 --allow partial"),
+    (r"((?:compare|report) runs/(?:tiny-base|real).*)", r"\1 --allow partial"),
     (r"^ssl4rl-bench build(.*) --limit 500", r"ssl4rl-bench build\1 --limit 5"),
     (
         r"runs/\* --average \S+",

@@ -91,7 +91,7 @@ def test_every_category_of_a_level_is_tested_and_pays_for_the_others() -> None:
     base, new = changed(400, 10, 30)
     alone = judge(base, new, rule(margin=30)).tested[0]
     both = judge(base, new, rule(margin=30, level="l2"), rule(margin=30)).tested
-    assert [each.name for each in both] == ["logic_reasoning", "coarse_perception", "overall"]
+    assert [cell.name for cell in both] == ["logic_reasoning", "coarse_perception", "overall"]
     assert both[-1].p_fail >= alone.p_fail and both[-1].lower < alone.lower
     (one,) = judge(base, new, rule(margin=30, level="l2", category="logic_reasoning")).tested
     assert one.name == "logic_reasoning"

@@ -44,9 +44,9 @@ def test_answers() -> None:
         "many": compared(*((f"run-{index}", 0.3 - 0.01 * index, 1) for index in range(9))),
         "a run that is not ranked first": compared(("a", 0.1, 2), ("b", 0.08, 2)),
     }
-    found = {name: board_answer(made) for name, made in cases.items()}
+    answers = {name: board_answer(made) for name, made in cases.items()}
     recorded.check_cases(
-        "words/answers", {name: f"{one.text}.\n{one.rest}".rstrip() for name, one in found.items()}
+        "words/answers", {name: f"{one.text}.\n{one.rest}".rstrip() for name, one in answers.items()}
     )
 
 
