@@ -33,6 +33,7 @@ def test_two_runs_are_compared_on_all_that_both_have(runs: dict[str, Path]) -> N
     assert "note:" in shown and "limited to 24" in shown
 
 
+@pytest.mark.slow
 def test_a_limited_run_is_refused_unless_allowed(runs: dict[str, Path]) -> None:
     message = invoke("compare", runs["base"], runs["gold"], code=2)
     assert "partial" in message and message.endswith("--allow partial") and "\n" not in message

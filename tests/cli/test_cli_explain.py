@@ -26,6 +26,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: planted.make(folder / name, data, plan) for name, plan in plans.items()}
 
 
+@pytest.mark.slow
 def test_the_table_names_the_causes_with_their_commands(runs: dict[str, Path]) -> None:
     text = invoke("explain", runs["cut"], "--against", runs["base"])
     assert "may come from extractor (replies read by another extractor), which leaves" in text

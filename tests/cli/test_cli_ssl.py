@@ -47,6 +47,7 @@ def test_a_run_prints_both_tables_and_can_be_scored_again(photos: Path, tmp_path
     refused(bench(*command), 2, "data_sha256")
 
 
+@pytest.mark.slow
 def test_dry_run_shows_a_prompt_of_each(photos: Path) -> None:
     done = bench("run", "--engine", "mock", "--tasks", "ssl_probes", "--images", photos, "--dry-run")
     assert done.returncode == 0, done.stderr
@@ -54,6 +55,7 @@ def test_dry_run_shows_a_prompt_of_each(photos: Path) -> None:
     assert done.stdout.count("<image ") == 2 + 4 + 2 + 2
 
 
+@pytest.mark.slow
 def test_validate_draws_a_sheet(photos: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     done = bench("validate", "ssl_rotation_90", "--images", photos, "--sheet", sheet, "--samples", "0")

@@ -113,6 +113,7 @@ def test_a_candidate_that_lacks_a_benchmark_has_no_average_and_no_test() -> None
 
 @settings(deadline=None, max_examples=examples(20))
 @given(st.integers(0, 10_000))
+@pytest.mark.slow
 def test_exchanging_the_runs_turns_an_average_around(seed: int) -> None:
     a, b = made("a", seed), made("b", seed + 1)
 

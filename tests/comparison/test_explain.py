@@ -143,6 +143,7 @@ def test_the_same_is_named_from_the_other_side(kind: Any, make: Make) -> None:
     assert set(explanation.named) == ({kind} if isinstance(kind, str) else set(kind))
 
 
+@pytest.mark.slow
 def test_nothing_is_named_between_seeds_and_between_equal_runs(make: Make) -> None:
     sampled = BASE.but(temperature=0.7)
     explanation = explain(make(sampled.but(seed=5)), make(sampled))
@@ -215,6 +216,7 @@ def test_the_effect_of_cut_replies_is_that_of_leaving_out_their_questions(kind: 
         assert estimated.n == keep.sum()
 
 
+@pytest.mark.slow
 def test_differences_that_offset_each_other_are_both_named(make: Make) -> None:
     """Neither alone narrows the gap."""
     base = BASE.but(slips=0.1)
@@ -251,6 +253,7 @@ def test_another_checkpoint_comes_first(make: Make) -> None:
     ("kind", "theirs"),
     [("extractor", BASE), ("truncation", BASE), ("repetition", BASE), ("split", BASE)],
 )
+@pytest.mark.slow
 def test_a_planted_difference_to_a_published_table_is_named_first(
     kind: str, theirs: Planted, make: Make, publish: Callable[..., str]
 ) -> None:
@@ -262,6 +265,7 @@ def test_a_planted_difference_to_a_published_table_is_named_first(
     assert explanation.causes[0].standing == standings.get(kind, "possible")
 
 
+@pytest.mark.slow
 def test_the_aggregation_of_a_published_table_is_named(make: Make, publish: Callable[..., str]) -> None:
     for aggregation in ("row_micro", "vanilla0_micro"):
         explanation = explain(make(), publish(make(), aggregation))
@@ -294,6 +298,7 @@ def test_nothing_is_named_against_published_numbers_of_another_seed_or_the_same_
     assert same.differing == {"prompt": ("ssl4rl", "direct")}
 
 
+@pytest.mark.slow
 def test_another_edition_is_named_first(make: Make, publish: Callable[..., str], place: Path) -> None:
     data = planted.data_file(place, "v11.tsv", first=70)
     run = make(BASE.but(task="mmbench_dev_en_v11", wrong={"edition": 0.1}), data=data)

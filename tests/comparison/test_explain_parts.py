@@ -131,6 +131,7 @@ def outcomes_of_two(draw: st.DrawFn) -> tuple[Outcomes, Outcomes, Outcomes]:
 
 @settings(deadline=None, max_examples=25)
 @given(outcomes_of_two(), st.sampled_from([("circular_micro", "row_micro"), ("row_micro", "row_micro")]))
+@pytest.mark.slow
 def test_what_is_chosen_narrows_the_gap(
     made: tuple[Outcomes, Outcomes, Outcomes], aggregations: tuple[str, str]
 ) -> None:

@@ -86,6 +86,7 @@ def test_renamed_files_change_the_lists_and_no_sample(folder: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("task", [ROTATION, CONTRASTIVE], ids=["rotation", "contrastive"])
+@pytest.mark.slow
 def test_a_changed_image_changes_only_samples_that_show_it(folder: Path, tmp_path: Path, task: Any) -> None:
     changed = tmp_path / "photos"
     shutil.copytree(folder, changed)

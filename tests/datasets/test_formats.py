@@ -75,6 +75,7 @@ def test_pandas_reads_parquet(built: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["parquet", "verl", "trl"])
+@pytest.mark.slow
 def test_datasets_decodes_the_images_of_parquet(
     built: Path, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,11 +21,13 @@ from ssl4rl_bench.datasets.pool import AHEAD, WorkerDied, WorkerPool
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.slow
 def test_results_come_in_order(workers: int) -> None:
     with WorkerPool(workers) as pool:
         assert list(pool.map(double, range(40))) == list(range(0, 80, 2))
 
 
+@pytest.mark.slow
 def test_items_are_pulled_a_few_ahead() -> None:
     pulled = []
 
@@ -40,11 +42,13 @@ def test_items_are_pulled_a_few_ahead() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.slow
 def test_an_error_in_the_work_is_raised_here(workers: int) -> None:
     with WorkerPool(workers) as pool, pytest.raises(DataError, match="three is bad"):
         list(pool.map(trouble, range(10)))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_one_sentence() -> None:
     with WorkerPool(2) as pool, pytest.raises(WorkerDied, match="memory"):
         list(pool.map(killed, range(4)))
@@ -80,6 +84,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     "how",
     ["group", pytest.param("alone", marks=pytest.mark.slow), pytest.param("term", marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, how: str) -> None:
     folder = write_folder(tmp_path / "photos", 40)
     process = start(folder, tmp_path / "new" / "out")

@@ -28,6 +28,7 @@ def faults(how: str, **more: str) -> tuple[str, int]:
 
 
 @pytest.mark.skipif("glibc" not in os.confstr("CS_GNU_LIBC_VERSION"), reason="another C library")
+@pytest.mark.slow
 def test_freed_memory_is_used_again() -> None:
     done, kept = faults("keep")
     assert done == "True"
@@ -35,5 +36,6 @@ def test_freed_memory_is_used_again() -> None:
     assert kept * 4 < faults("leave")[1]
 
 
+@pytest.mark.slow
 def test_what_the_environment_says_stays() -> None:
     assert faults("keep", MALLOC_TRIM_THRESHOLD_="131072")[0] == "False"

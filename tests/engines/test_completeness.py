@@ -227,6 +227,7 @@ def test_an_extra_tensor_of_any_name_is_refused_on_one_printable_line(name: str)
 
 @given(draw=st.data())
 @settings(max_examples=examples(25), deadline=None)
+@pytest.mark.slow
 def test_any_cut_of_an_index_is_refused(draw: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         cut_an_index(Path(scratch) / "model", draw)

@@ -50,6 +50,7 @@ def feed() -> Iterator[ProcessFeed]:
     made.close()
 
 
+@pytest.mark.slow
 def test_units_come_back_whole_with_their_pixels(feed: ProcessFeed) -> None:
     feed.submit([request("small")])
     feed.submit([request("large"), request("copy")])
@@ -61,6 +62,7 @@ def test_units_come_back_whole_with_their_pixels(feed: ProcessFeed) -> None:
     assert feed.collect(wait=True) == []
 
 
+@pytest.mark.slow
 def test_the_pixels_vanish_with_their_last_user(feed: ProcessFeed) -> None:
     def mapped() -> int:
         return Path("/proc/self/maps").read_text().count("ssl4rl-pixels")
@@ -83,6 +85,7 @@ def test_an_error_fails_one_request_of_a_unit(feed: ProcessFeed) -> None:
     assert isinstance(done["template"], ModelError)
 
 
+@pytest.mark.slow
 def test_a_dead_process_is_replaced_and_its_units_are_sent_again(feed: ProcessFeed, tmp_path: Path) -> None:
     before = {process.process.pid for process in feed.processes}
     for text in (f"die-once {tmp_path / 'a'}", "one", "two", "three", "four"):
@@ -92,6 +95,7 @@ def test_a_dead_process_is_replaced_and_its_units_are_sent_again(feed: ProcessFe
     assert len(after) == 2 and len(after - before) == 1
 
 
+@pytest.mark.slow
 def test_a_unit_that_kills_its_process_twice_fails_alone(feed: ProcessFeed) -> None:
     feed.submit([request("die"), request("copy of die")])
     for number in range(6):
@@ -102,6 +106,7 @@ def test_a_unit_that_kills_its_process_twice_fails_alone(feed: ProcessFeed) -> N
     assert [done[f"good {number}"]["text"] for number in range(6)] == [f"good {n}" for n in range(6)]
 
 
+@pytest.mark.slow
 def test_processes_that_keep_dying_end_the_run(feed: ProcessFeed) -> None:
     for number in range(5):
         feed.submit([request(f"die {number}")])
@@ -122,6 +127,7 @@ def test_a_process_that_cannot_start_ends_the_run() -> None:
         feed.close()
 
 
+@pytest.mark.slow
 def test_dropped_units_are_not_returned(feed: ProcessFeed) -> None:
     for number in range(4):
         feed.submit([request(f"sleep 0.1 {number}"[:9]), request(f"{number}")])

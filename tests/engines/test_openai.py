@@ -251,6 +251,7 @@ def test_retry_after_in_seconds_is_waited_for(stub: Stub, make: Make) -> None:
     assert stub.times[1] - stub.times[0] >= 0.2
 
 
+@pytest.mark.slow
 def test_retry_after_holds_back_the_other_requests_too_and_is_capped(stub: Stub, make: Make) -> None:
     stub.script.append(refuse(503, Retry_After="86400"))
     done = list(make(stub, concurrency=1).run([request(i) for i in range(3)], GREEDY))
@@ -321,6 +322,7 @@ def test_no_server_at_all_is_one_sentence_with_the_fix(stub: Stub, make: Make) -
         _ = make(stub).version
 
 
+@pytest.mark.slow
 def test_an_attempt_that_takes_too_long_is_given_up(stub: Stub, make: Make) -> None:
     never = threading.Event()
     stub.default = wait_for(never, reply("late"))

@@ -154,6 +154,7 @@ def test_published_rows_are_italic_below_a_rule_and_keep_their_names() -> None:
     )
 
 
+@pytest.mark.slow
 def test_labels_of_several_tables_differ() -> None:
     boards, overview = several()
     text = to_latex([*boards, boards[0]], probes(), overview=overview)

@@ -212,6 +212,7 @@ def test_no_number_is_cut_at_any_width(overview: Overview, width: int, intervals
         assert all(cell in flat for cell in line.cells)
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_shows_a_table_per_run() -> None:
     names = [f"benchmark_{number:02d}" for number in range(16)]
     runs = [many(label, {name: some(20, k) for name in names}) for label, k in (("base", 5), ("new", 19))]
@@ -239,6 +240,7 @@ def test_long_names_of_benchmarks_are_broken_at_underscores_only() -> None:
     assert column_lines(built)[1].startswith("cvbench_2d: CV-Bench 2D")
 
 
+@pytest.mark.slow
 def test_the_page_begins_with_the_overview_and_links_each_benchmark() -> None:
     page = render_page(assemble(BASE, CANDIDATES, averages=["All of it=mmstar,mmvp,hrbench_4k"]))
     parsed = Parsed(page)
@@ -261,6 +263,7 @@ def test_a_page_of_one_benchmark_has_no_overview() -> None:
         assemble(BASE, CANDIDATES[:1], tasks=TASKS[:1], averages=["mmstar,mmvp"])
 
 
+@pytest.mark.slow
 def test_the_page_opens_with_what_each_benchmark_publishes() -> None:
     report = assemble(BASE, CANDIDATES)
     assert [boards[0].aggregation for boards in report.boards] == [

@@ -34,6 +34,7 @@ def scores_strategy() -> st.SearchStrategy[list[float]]:
 
 @settings(max_examples=examples(20), deadline=None)
 @given(before=scores_strategy(), after=scores_strategy(), order=st.permutations(range(8)))
+@pytest.mark.slow
 def test_as_many_questions_are_lost_and_gained_as_in_the_board(
     before: list[float], after: list[float], order: list[int]
 ) -> None:

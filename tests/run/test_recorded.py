@@ -101,6 +101,7 @@ def test_a_file_without_tasks_is_refused_where_tasks_share_ids(recorded: Path, t
     assert numbers(tmp_path / "one")[name] == numbers(recorded)[name]
 
 
+@pytest.mark.slow
 def test_a_torn_or_damaged_journal_is_read_as_its_run_reads_it(recorded: Path, tmp_path: Path) -> None:
     shutil.copytree(recorded, tmp_path / "run")
     journal = tmp_path / "run" / "journal" / "ssl4rl_scenes.jsonl"
@@ -215,6 +216,7 @@ def test_without_a_name_each_set_of_replies_is_a_model_of_its_own(recorded: Path
 
 
 @pytest.mark.parametrize(("was", "now"), [("blank", "real"), ("real", "blank"), ("none", "blank")])
+@pytest.mark.slow
 def test_a_run_is_replayed_with_the_images_that_it_showed(tmp_path: Path, was: str, now: str) -> None:
     source = tmp_path / "source"
     invoke(*asked(source, "scenes"), "--engine", "mock", "--image", was)

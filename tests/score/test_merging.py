@@ -126,6 +126,7 @@ CASES: dict[str, dict[str, Any]] = {
         pytest.param("limit", 20, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_merged_shards_are_the_run_of_one_machine(data: dict[str, Any], case: str, count: int) -> None:
     asked = data | CASES[case]
     asked["data"] = {task: data["data"][task] for task in asked["tasks"]}
@@ -263,6 +264,7 @@ def test_the_options_of_another_shard_are_left_out(
     assert told.count("--shard") == 8 and " x" not in told and "-ox" not in told and "1/9" not in told
 
 
+@pytest.mark.slow
 def test_many_missing_shards_are_counted(data: dict[str, Any]) -> None:
     run = sb.evaluate("m", **data, shard="1/12")
     with pytest.raises(
@@ -271,6 +273,7 @@ def test_many_missing_shards_are_counted(data: dict[str, Any]) -> None:
         sb.merge([run])  # type: ignore[list-item]
 
 
+@pytest.mark.slow
 def test_an_unfinished_shard_is_named_with_the_command_that_resumes_it(
     copied: Path, data: dict[str, Any]
 ) -> None:

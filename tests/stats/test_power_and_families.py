@@ -73,6 +73,7 @@ def test_the_detectable_change_has_the_power_that_it_claims(n: int, share: float
         assert mcnemar_power(n, max(share, less), less, alpha) < 0.8
 
 
+@pytest.mark.slow
 def test_exact_and_approximate_power_meet_in_the_large() -> None:
     approximate = (reference.norm.ppf(0.975) + reference.norm.ppf(0.8)) * (0.3 / 20_000) ** 0.5
     assert detectable_change(20_000, 0.3) == pytest.approx(approximate, rel=0.02)

@@ -263,6 +263,7 @@ def test_sections_of_one_picture_count_as_one_image(photos: list[EncodedImage]) 
     assert {b.n_images for b in baselines(make_task("contrastive", {}), some, 24, origins)} == {4}
 
 
+@pytest.mark.slow
 def test_one_image_is_not_enough() -> None:
     with pytest.raises(DataError, match="two usable images"):
         baselines(make_task("rotation", {}), _jpegs(1), 10)

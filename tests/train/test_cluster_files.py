@@ -108,6 +108,7 @@ def test_slurm_starts_accelerate_on_both_nodes_and_resumes(tmp_path: Path) -> No
     }
 
 
+@pytest.mark.slow
 def test_slurm_saves_and_requeues_when_time_is_up(tmp_path: Path) -> None:
     slurm(tmp_path, "trap 'echo saved; exit 1' TERM; echo ready; while true; do sleep 0.1; done")
     job = subprocess.Popen(

@@ -105,6 +105,7 @@ def test_long_prompts_and_evaluation_images_are_left_out_and_counted(selection: 
         none.require_images()
 
 
+@pytest.mark.slow
 def test_shuffled_targets_are_valid_and_say_nothing(selection: Selection) -> None:
     plain, lot = training_set(selection), training_set(selection, shuffled=True)
     rows = plain.first(20 * plain.rows_an_epoch)

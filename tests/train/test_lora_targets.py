@@ -55,6 +55,7 @@ def test_the_published_shapes_need_no_weights() -> None:
     assert adapters_of(lora(), shape) == Adapters(7 * 36, 3 * 32)
 
 
+@pytest.mark.slow
 def test_the_plan_names_the_adapters_and_refuses_a_bad_target() -> None:
     planned = plan_training(lora(data__images="scenes:train:1"))
     assert str(planned.adapters).endswith("of the vision tower")

@@ -95,6 +95,7 @@ def test_more_processes_never_take_more(changes: dict[str, Any], shape: ModelSha
 
 @given(CHANGES, SHAPES)
 @settings(deadline=None, max_examples=examples(80))
+@pytest.mark.slow
 def test_parts_add_up(changes: dict[str, Any], shape: ModelShape) -> None:
     found = estimate_memory(recipe_of(**changes), shape, 1)
     assert all(part.bytes > 0 and part.how for part in found.parts)

@@ -62,6 +62,7 @@ def test_equal_copies_are_exact_and_reencoded_ones_near(tmp_path: Path) -> None:
     assert found.details()["near"] == {sha256_hex(encoded(5)): ["big.jpg", "small.jpg"]}
 
 
+@pytest.mark.slow
 def test_distinct_images_do_not_overlap(tmp_path: Path) -> None:
     training = selection_of(tmp_path / "train", 60)
     spec = str(write_folder(tmp_path / "eval", 60, first=60))

@@ -29,6 +29,7 @@ def shown(found: TrainingPlan, width: int = 110) -> str:
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_everything_at_hand_is_measured() -> None:
     found = plan_training(recipe_of(base="tiny-base", images="scenes:train:20", max_prompt_tokens=256))
     assert found.assumed == ()
@@ -71,6 +72,7 @@ def test_a_folder_of_images_is_counted(tmp_path: Path) -> None:
     assert limited.images == 3
 
 
+@pytest.mark.slow
 def test_epochs_are_counted_as_the_trainer_counts_them(tmp_path: Path) -> None:
     write_folder(tmp_path / "photos", 10)
     how: dict[str, Any] = {"base": "tiny-base", "images": str(tmp_path / "photos"), "prompts": 8}
@@ -82,6 +84,7 @@ def test_epochs_are_counted_as_the_trainer_counts_them(tmp_path: Path) -> None:
         plan_training(recipe_of(**how, steps=None, epochs=0.5))
 
 
+@pytest.mark.slow
 def test_nothing_at_hand_is_assumed_and_said() -> None:
     found = plan_training(recipe_of(images="somebody/photos", steps=None, epochs=2))
     assert found.images is found.steps is found.updates is found.epochs is None
@@ -109,6 +112,7 @@ def test_images_are_measured_without_the_base() -> None:
     assert any("has no tokenizer" in sentence for sentence in found.assumed)
 
 
+@pytest.mark.slow
 def test_prompts_that_are_too_long_are_left_out_and_counted(tmp_path: Path) -> None:
     write_folder(tmp_path / "photos", 3, size=(640, 480))
     write_folder(tmp_path / "photos" / "small", 5, size=(112, 112))
@@ -140,6 +144,7 @@ def test_a_plan_without_a_short_prompt_is_still_shown() -> None:
     assert 'over_long = "drop"' in shown(plan, width=400)
 
 
+@pytest.mark.slow
 def test_pixel_limits_shorten_prompts(tmp_path: Path) -> None:
     write_folder(tmp_path / "photos", 4, size=(640, 480))
     how: dict[str, Any] = {"base": "tiny-base", "images": str(tmp_path / "photos")}
@@ -225,6 +230,7 @@ def test_a_dry_run_needs_no_torch() -> None:
     assert json.loads(done.stdout) == []
 
 
+@pytest.mark.slow
 def test_a_qwen3_has_its_shape_and_fewer_tokens_of_a_large_image(tmp_path: Path) -> None:
     """An image of 896 x 896 pixels has 1,024 tokens of 28 pixels square, and 784 of 32."""
     write_folder(tmp_path / "photos", 2, size=(896, 896))

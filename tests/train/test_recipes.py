@@ -37,6 +37,7 @@ def test_the_recipes_that_were_promised_are_there() -> None:
         for name in recipes.recipe_names()
     ],
 )
+@pytest.mark.slow
 def test_each_recipe_is_planned_and_fits(name: str) -> None:
     made = read(name)
     assert made.name == name.replace("_", "-")

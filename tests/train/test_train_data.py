@@ -56,6 +56,7 @@ def test_an_example_depends_on_its_number_alone(pool: ExamplePool) -> None:
     assert len({e.prompt for e in forward}) > 50
 
 
+@pytest.mark.slow
 def test_first_drills_then_descriptions_then_questions(pool: ExamplePool) -> None:
     def kinds(steps: range) -> Counter[str]:
         numbers = range(steps.start * 4, steps.stop * 4)
@@ -91,6 +92,7 @@ def made(pool: ExamplePool) -> tuple[ssl_sft.Forms, list[Any]]:
     return ssl_sft.make_forms(ssl["tasks"], ssl["styles"], pool, per_task=2, batch_size=4, seed=4)
 
 
+@pytest.mark.slow
 def test_forms_are_made_of_every_ssl_task(made: tuple[ssl_sft.Forms, list[Any]], pool: ExamplePool) -> None:
     forms, pictures = made
     assert sorted(f"ssl4rl_{name}" for name in NAMES) == sorted(

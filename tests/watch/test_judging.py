@@ -54,6 +54,7 @@ def take(folder: Path, base: Evaluated, best: Evaluated | None, new: Evaluated, 
     return judge_checkpoint(terms(folder, base), base, best, new, name, f"runs/{name}")
 
 
+@pytest.mark.slow
 def test_the_best_must_pass_twice_and_be_better(tmp_path: Path) -> None:
     base, first, worse, better, bad = (
         made("o", 0.50, 0.5), made("a", 0.52, 0.5), made("b", 0.50, 0.5), made("c", 0.55, 0.5), made("d", 0.30, 0.5),
@@ -123,6 +124,7 @@ def test_the_hint_needs_a_probe_that_rises_and_an_ability_that_falls(
         assert up.ci95 is not None and up.ci95[0] < up.value < up.ci95[1]
 
 
+@pytest.mark.slow
 def test_chance_is_no_hint() -> None:
     """Equal models whose every question is a coin: of 40 hints to come, none at this seed, some at none."""
     rng = np.random.default_rng(11)

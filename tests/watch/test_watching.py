@@ -82,6 +82,7 @@ def test_once_judges_what_is_there_and_again_asks_nothing(train: Path, tmp_path:
 
 
 @pytest.mark.parametrize(("policy", "code"), [(POLICY, 0), (TIGHT, 3), (BETTER, 1)])
+@pytest.mark.slow
 def test_the_exit_code_is_the_worst_new_verdict(
     train: Path, tmp_path: Path, policy: object, code: int
 ) -> None:
@@ -90,6 +91,7 @@ def test_the_exit_code_is_the_worst_new_verdict(
     assert watching.watch_and_print(plan(), asked(train, out, policy=policy), []) == 0, "nothing is new"
 
 
+@pytest.mark.slow
 def test_a_baseline_file_does_for_a_run(train: Path, tmp_path: Path) -> None:
     watching.watch_and_print(plan(), asked(train, tmp_path / "first"), [])
     (old,) = load_evaluated([tmp_path / "first" / "runs" / "step-000050"])
@@ -123,6 +125,7 @@ def test_a_history_is_made_again_from_the_runs(train: Path, tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.slow
 def test_other_terms_are_refused_and_the_way_out_works(train: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     watching.watch_and_print(plan(), asked(train, out), [])
@@ -136,6 +139,7 @@ def test_other_terms_are_refused_and_the_way_out_works(train: Path, tmp_path: Pa
     assert run_dirs(out) == journals
 
 
+@pytest.mark.slow
 def test_other_weights_under_the_same_name_are_judged_too(train: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     watching.watch_and_print(plan(), asked(train, out), [])
@@ -152,6 +156,7 @@ def test_other_weights_under_the_same_name_are_judged_too(train: Path, tmp_path:
         assert [entry.name for entry in history.entries] == ["step-000050", "step-000100", "step-000100"]
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_ends_nothing(
     train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +179,7 @@ def test_a_broken_checkpoint_ends_nothing(
         assert [entry.verdict for entry in history.entries] == ["baseline", "pass"]
 
 
+@pytest.mark.slow
 def test_one_engine_is_kept_where_it_takes_other_weights(
     train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +249,7 @@ def test_checkpoints_that_appear_are_taken_and_a_stop_is_clean(tmp_path: Path) -
         ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_stop_during_an_evaluation_is_resumable(
     train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

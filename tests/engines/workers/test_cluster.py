@@ -140,6 +140,7 @@ def test_an_address_where_nothing_listens_is_reported_at_once(address: str) -> N
     [(0.4, 0.0, True), (0.0, 30.0, False), (0.4, 30.0, False)],
     ids=["a slow import", "no answer", "both"],
 )
+@pytest.mark.slow
 def test_only_the_time_for_the_answer_of_a_cluster_counts(
     before: float, after: float, responds: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ os._exit(0)
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_what_does_not_end_is_killed_even_if_its_parent_has_ended(
     family: tuple[subprocess.Popen[str], int], tmp_path: Path
 ) -> None:

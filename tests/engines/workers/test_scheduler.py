@@ -249,6 +249,7 @@ def test_a_death_after_an_answer_starts_the_count_again() -> None:
         scheduler.ready(0, 16)
 
 
+@pytest.mark.slow
 def test_near_the_end_a_dead_worker_is_not_replaced() -> None:
     start_s = 60.0
     simulation = Simulation(lambda _: SimulatedWorker(start_s=start_s), 2, faults=[(75.0, 0)])

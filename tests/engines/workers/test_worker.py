@@ -83,6 +83,7 @@ def test_each_request_is_answered_under_its_unit_and_index(started: Callable[...
     assert report.capacity == 3 and all(completion.text for *_, completion in report.answers)
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_busy_takes_new_requests_without_finishing_first(
     started: Callable[..., Worker],
 ) -> None:
@@ -105,6 +106,7 @@ def test_requests_with_another_sampling_wait_for_the_engine(started: Callable[..
     assert engine.runs == [GREEDY, other]
 
 
+@pytest.mark.slow
 def test_answers_are_collected_for_a_while(started: Callable[..., Worker]) -> None:
     worker = started(mock_latency=0.01)
     worker.give([unit(1, 32)], GREEDY)
@@ -117,6 +119,7 @@ def test_taking_ends_after_its_time(started: Callable[..., Worker]) -> None:
     assert not report.answers and not report.drained and time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 def test_a_drain_leaves_out_what_is_queued_and_says_when_it_is_over(started: Callable[..., Worker]) -> None:
     worker = started(mock_latency=0.1, concurrency=4)
     worker.give([unit(1, 100)], GREEDY)

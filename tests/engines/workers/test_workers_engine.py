@@ -134,6 +134,7 @@ def test_replies_are_those_of_one_engine() -> None:
 
 
 @pytest.mark.parametrize("kill_at", [[0], [1], [50], [40, 80, 120, 160], [10, 11, 12, 13, 14], [199]])
+@pytest.mark.slow
 def test_workers_that_die_lose_nothing_and_nothing_comes_twice(kill_at: list[int]) -> None:
     engine, pool = engine_on({"kill_at": kill_at})
     replies = [*engine.run(iter(requests(200)), GREEDY)]
@@ -165,6 +166,7 @@ def test_an_error_about_the_model_ends_the_run_at_once() -> None:
     assert pool.n_launched == 3
 
 
+@pytest.mark.slow
 def test_a_drain_finishes_what_is_in_flight_and_starts_nothing() -> None:
     engine, pool = engine_on(mock_latency=0.1, concurrency=8)
     results = engine.run(iter(requests(500)), GREEDY)
@@ -177,6 +179,7 @@ def test_a_drain_finishes_what_is_in_flight_and_starts_nothing() -> None:
     assert len(list(engine.run(iter(requests(20)), GREEDY))) == 20, "the next run is not drained"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_left_empties_the_workers() -> None:
     engine, pool = engine_on(mock_latency=0.05, concurrency=4)
     results = engine.run(iter(requests(500)), GREEDY)

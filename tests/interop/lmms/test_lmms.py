@@ -30,6 +30,7 @@ def docs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(lmms.process_docs(datasets.Dataset.from_list(rows)))
 
 
+@pytest.mark.slow
 def test_docs_are_the_samples_of_the_task() -> None:
     task = load_task("scenes")
     table = lmms.scenes_docs(None)

@@ -97,6 +97,7 @@ def test_figures_are_written_as_svg_and_png(views: list[View], tmp_path: Path) -
         views[0].write(tmp_path / "missing")
 
 
+@pytest.mark.slow
 def test_a_name_is_cut_in_its_middle() -> None:
     assert fit("short", 100.0) == "short"
     cut = fit("a-very-long-name-of-a-checkpoint-seed2", 80.0)

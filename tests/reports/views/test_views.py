@@ -242,6 +242,7 @@ def test_bias_by_hand() -> None:
 
 @settings(deadline=None, max_examples=examples(25))
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["circular_micro", "row_micro", "row_l3_macro"]))
+@pytest.mark.slow
 def test_what_ignores_images_as_the_baseline_does_has_no_difference(seed: int, aggregation: str) -> None:
     rng = np.random.default_rng(seed)
     answers, language = drawn(rng, 0.5, 48), drawn(rng, 0.5, 48)

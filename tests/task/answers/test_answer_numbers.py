@@ -134,6 +134,7 @@ TARGETS = st.one_of(
 
 @settings(max_examples=examples(200), deadline=None)
 @given(TARGETS)
+@pytest.mark.slow
 def test_gold_replies_are_right_and_wrong_ones_are_not(target: str) -> None:
     assert check_target("number", target) is None
     for reply in gold_replies("number", target):
@@ -174,6 +175,7 @@ TEXTS = st.one_of(
 
 @settings(max_examples=examples(1000), deadline=None)
 @given(TEXTS)
+@pytest.mark.slow
 def test_any_text_is_parsed_and_the_canonical_form_is_stable(text: str) -> None:
     quantity = parse_quantity(text)
     if quantity is not None:

@@ -105,6 +105,7 @@ def row_bytes(tail: bytes) -> bytes:
     return header_only() + b"1\t" + tail
 
 
+@pytest.mark.slow
 def test_a_raised_limit_of_the_csv_module_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_bytes(row_bytes(b'"' + b"x" * 30_000_000))

@@ -129,6 +129,7 @@ def test_a_parquet_file_that_expands_is_refused_within_bounds(name: str, tmp_pat
     assert int(done.stdout.split("peak ")[1]) << 10 < MOST
 
 
+@pytest.mark.slow
 def test_the_longest_text_and_one_more(tmp_path: Path) -> None:
     rows = question(0, question="x" * MAX_TEXT_CHARS) + question(1, ["x" * MAX_TEXT_CHARS, "b", "c", "d"])
     for path in (write_tsv(tmp_path / "a.tsv", rows), write_parquet(tmp_path / "a.parquet", rows)):
@@ -283,6 +284,7 @@ def test_progress_is_told_every_ten_seconds_and_only_if_it_takes_long(
 
 
 @pytest.mark.parametrize("kind", ["tsv", "parquet"])
+@pytest.mark.slow
 def test_a_reader_says_how_far_it_is(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "a"
     (write_tsv if kind == "tsv" else write_parquet)(path, questions(700))

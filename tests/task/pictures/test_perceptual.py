@@ -65,6 +65,7 @@ def test_different_photographs_and_sections_are_not_near(photos: list[Image.Imag
     assert near_duplicates([perceptual_hash(photo) for photo in photos]) == [None] * len(photos)
 
 
+@pytest.mark.slow
 def test_drawn_scenes_that_differ_by_one_object_are_mostly_kept() -> None:
     hashes = [perceptual_hash(q.drawn.image) for q in scenes.questions("dev", 20)]
     assert len(hashes) == 300

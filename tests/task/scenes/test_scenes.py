@@ -21,6 +21,7 @@ def dev() -> list[scenes.Question]:
     return list(scenes.questions("dev"))
 
 
+@pytest.mark.slow
 def test_a_hundred_questions_for_each_ability_from_at_least_two_leaves(dev: list[scenes.Question]) -> None:
     abilities = Counter(q.leaf.ability for q in dev)
     leaves = defaultdict(set)

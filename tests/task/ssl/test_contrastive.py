@@ -102,6 +102,7 @@ def test_images_without_detail_or_too_small_are_refused() -> None:
             Contrastive().corrupt(small, 1, other)
 
 
+@pytest.mark.slow
 def test_sections_avoid_empty_parts_of_a_picture() -> None:
     image = Image.new("RGB", (300, 200), "white")
     image.paste(_picture(4, (150, 200)), (0, 0))
@@ -135,6 +136,7 @@ def test_every_finished_view_shows_something(
 
 
 @pytest.mark.parametrize("strength", sorted(STRENGTHS))
+@pytest.mark.slow
 def test_what_a_positive_s_views_share_has_detail(strength: str) -> None:
     """Left and right differ, the middle is blank: views that share the middle alone have nothing in common."""
     image = Image.new("RGB", (400, 200), "white")
@@ -167,6 +169,7 @@ def test_mirrored_views_are_judged_where_they_share(monkeypatch: pytest.MonkeyPa
         assert contrastive._view(image, (0, 0, 90, 100), (100, 0, 200, 100), kind, Stream(1)) is None
 
 
+@pytest.mark.slow
 def test_a_negative_never_shows_the_same_thing_twice() -> None:
     image = _picture(1)
     for same in (image, image.copy(), image.resize((320, 240), Image.Resampling.BICUBIC)):

@@ -93,6 +93,7 @@ def test_chance_is_that_of_a_guess_among_all_orders() -> None:
     assert sum(score.parts["per_position"] for score in scores) / 24 == pytest.approx(1 / 4)
 
 
+@pytest.mark.slow
 def test_all_orders_are_alike() -> None:
     image = noise(64, 64)
     counts: dict[str, int] = {}

@@ -139,6 +139,7 @@ def test_a_crop_of_one_lightness_and_another_fits_in_two_parts_when_brightness_c
         Position(augment="weak").corrupt(image, 0)
 
 
+@pytest.mark.slow
 def test_a_crop_never_lies_where_nothing_is_to_be_seen() -> None:
     """One object a quadrant, small: a crop beside it shows the background, which is everywhere."""
     image = Image.new("RGB", (320, 320), "white")
@@ -156,6 +157,7 @@ def test_a_crop_never_lies_where_nothing_is_to_be_seen() -> None:
 
 
 @pytest.mark.parametrize("augment", ["weak", "strong"])
+@pytest.mark.slow
 def test_a_changed_crop_still_shows_something(augment: str) -> None:
     """Faint detail in a light picture goes when brightness rises: another change is drawn."""
     fine = grain(20, 20).resize((240, 240), Image.Resampling.BICUBIC)

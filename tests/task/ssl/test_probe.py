@@ -65,6 +65,7 @@ def answered(task: ProbeTask, texts: list[str]) -> list[ScoredSample]:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in MAIN else [pytest.mark.slow]) for name in PROBES]
 )
+@pytest.mark.slow
 def test_every_task_file_is_sound(name: str, folder: Path) -> None:
     task = loaded(name, folder)
     report = validate_task(task)
@@ -101,6 +102,7 @@ def test_a_changed_image_changes_only_its_own_samples(folder: Path, tmp_path: Pa
     assert all(before[id] == after[id] for id in before.keys() & after.keys())
 
 
+@pytest.mark.slow
 def test_samples_do_not_depend_on_other_parameters_data(folder: Path) -> None:
     """The digest is of the samples: another step is other data, another prompt is not."""
     quarter, cot = loaded("ssl_rotation_90", folder), loaded("ssl_rotation_90", folder, prompt="cot")
