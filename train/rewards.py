@@ -161,7 +161,7 @@ class SSLReward:
         else:
             value = score.value if self.scheme == "exact" else score.parts.get("per_position", score.value)
             if self.scheme == "scaled" and "per_position" in score.parts:
-                blind = 1 / len(target.split(","))
+                blind = task.part_chance
                 value = max(0.0, (value - blind) / (1 - blind))
         value *= self.weights.get(name, 1.0)
         if self.format_weight:

@@ -44,6 +44,7 @@ PROBE_QUESTIONS: Mapping[str, str] = {
     "jigsaw": "Which piece belongs in each place of the picture, row by row from the top left?",
     "position": "From which part of the first image was the second one cut?",
     "contrastive": "Do both images come from the same picture?",
+    "pair": "Where does the first piece lie, seen from the second?",
 }
 """What a kind of probe asks, for readers; the prompt itself is folded below it."""
 

@@ -21,7 +21,7 @@ from ssl4rl_bench.task.ssl.probe import ProbeTask
 if TYPE_CHECKING:
     from PIL import Image
 
-SHOWN = {"rotation": 4, "jigsaw": 7, "contrastive": 4, "position": 6}
+SHOWN = {"rotation": 4, "jigsaw": 7, "contrastive": 4, "position": 6, "pair": 6}
 """Number of samples per task in the documentation: about as many as fit in one line."""
 HEIGHT = 148
 """Height in pixels of a sample's tallest image, or of its block of pieces."""

@@ -31,6 +31,7 @@ KINDS = {
     "jigsaw": "k: 2",
     "contrastive": "strength: weak",
     "position": "grid: 2",
+    "pair": "layout: 3x3",
 }
 
 
