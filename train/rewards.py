@@ -1,13 +1,13 @@
 """Rewards for RL from the scorers of the SSL tasks: a picklable callable for TRL, `compute_score` for verl.
 
 The reward schemes are listed below. In the first three, a reply without an answer (for Jigsaw, without a
-permutation) earns 0.
+permutation; for Count, without three numbers) earns 0.
 
 | scheme | reward of a reply |
 |---|---|
 | `exact` | the value of the score: 1 or 0 |
-| `per_position` | Jigsaw: the share x of correct positions; other tasks: as `exact` |
-| `scaled` | Jigsaw: max(0, (x - c) / (1 - c)), where a blind guess has c = 1 / k^2; others: as `exact` |
+| `per_position` | Jigsaw and Count: the share x of correct positions; other tasks: as `exact` |
+| `scaled` | these two: max(0, (x - c) / (1 - c)), where a blind guess has c = 1 / k^2 or 1 / 3; others: as `exact` |
 | `released` | the reward of SSL4RL's released code, with its faults; for comparison only (docs/rewards.md) |
 """
 

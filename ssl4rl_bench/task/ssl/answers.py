@@ -267,3 +267,34 @@ def relation(content: str) -> str | None:
     if direction and (first is False or second is True):
         direction = "-".join(_OPPOSITE[word] for word in direction.split("-"))
     return direction
+
+
+_CHOICE = re.compile(
+    r"(?:(?:the|my|correct|right|candidate|option|choice|letter|number|label|patch|image|picture|is|no\.?)\s){0,5}"
+    r"(?P<name>[a-z0-9])"
+)
+
+
+def choice(content: str, names: Sequence[str]) -> str | None:
+    """Returns the one name, of a single character, that a text consists of: "b", "(B)" and "patch B" are "B"."""
+    text = _plain(content)
+    match = _CHOICE.fullmatch(text) if text else None
+    return next((name for name in names if match and name.casefold() == match["name"]), None)
+
+
+_COUNTED = re.compile(r"(\d{1,3})\s([a-z]{3,20}?)s?(?![a-z])|([a-z]{3,20}?)s?\s?[:=]\s?(\d{1,3})(?!\d)")
+_JOINED = re.compile(r"(?:[\s,;.]|and|there are|i see|i count)*")
+
+
+def named_counts(content: str, names: Sequence[str]) -> str | None:
+    """Returns the numbers of named things in the order of `names`: "1 square, 3 circles" is "3,1".
+
+    It also reads "circles: 3, squares: 1". Each name must occur once, and nothing else may be counted.
+    """
+    text = _plain(content)
+    if not text or not _JOINED.fullmatch(_COUNTED.sub(" ", text)):
+        return None
+    counts = {match[2] or match[3]: int(match[1] or match[4]) for match in _COUNTED.finditer(text)}
+    if len(_COUNTED.findall(text)) != len(names) or counts.keys() != set(names):
+        return None
+    return ",".join(str(counts[name]) for name in names)

@@ -150,7 +150,7 @@ def cut_pieces(
         Unusable: if a piece would be under `MIN_SIDE` pixels.
     """
     (left, width), (top, height) = (
-        _cells(length, k, grid) for length, k in zip(image.size, (columns, rows), strict=True)
+        span_of_cells(length, k, grid) for length, k in zip(image.size, (columns, rows), strict=True)
     )
     cut = [round(gap * length / 2) for length in (width, height)]
     if min(width - 2 * cut[0], height - 2 * cut[1]) < MIN_SIDE:
@@ -162,7 +162,7 @@ def cut_pieces(
     ]
 
 
-def _cells(length: int, k: int, grid: int) -> tuple[int, int]:
+def span_of_cells(length: int, k: int, grid: int) -> tuple[int, int]:
     """Returns the start of the first of k equal pieces of a side, and the length of a piece.
 
     On a grid the pieces are centred and leave out the edges, which have traces of how the picture was made.
