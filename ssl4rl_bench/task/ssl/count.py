@@ -98,6 +98,10 @@ class Count(SSLTask):
             "per_position": sum(given == right for given, right in pairs) / len(pairs),
         }
 
+    def released_value(self, answer: str, target: str) -> float:
+        """Returns 1 for the canonical answer: SSL4RL has no such task, and a target is one answer, not several."""
+        return float(answer == target)
+
     def gold(self, target: str) -> tuple[str, ...]:
         spaced = target.replace(",", ", ")
         named = ", ".join(f"{count} {name}s" for count, name in zip(target.split(","), SHAPES, strict=True))

@@ -75,6 +75,7 @@ def test_metrics_are_separate() -> None:
     parts = Count().score(said("3,2,2"), "3,1,2").parts
     assert parts["exact"] == 0.0 and parts["per_position"] == pytest.approx(2 / 3)
     assert Count().score(said("3,1"), "3,1,2").answer is None
+    assert [Count().released_value(answer, "3,1,2") for answer in ("3,1,2", "3", "1")] == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(
