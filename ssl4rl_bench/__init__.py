@@ -23,6 +23,7 @@ _WHERE = {
     "task_names": "task.taskfile",
     "fetch": "datasets.fetching",
     "make_reward": "train.rewards",
+    "export_run": "interop.exports",
     "Run": "score.runs",
     "Runs": "score.runs",
     "Comparisons": "comparison.of_runs",
