@@ -24,6 +24,7 @@ _WHERE = {
     "fetch": "datasets.fetching",
     "import_predictions": "interop.predictions.importing",
     "make_reward": "train.rewards",
+    "export_run": "interop.exports",
     "Run": "score.runs",
     "Runs": "score.runs",
     "Comparisons": "comparison.of_runs",

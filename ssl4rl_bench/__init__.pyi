@@ -7,6 +7,7 @@ from ssl4rl_bench.datasets.fetching import fetch as fetch
 from ssl4rl_bench.evaluation import evaluate as evaluate
 from ssl4rl_bench.gating.judge import Gate as Gate
 from ssl4rl_bench.gating.of_runs import gate as gate
+from ssl4rl_bench.interop.exports import export_run as export_run
 from ssl4rl_bench.interop.predictions.importing import import_predictions as import_predictions
 from ssl4rl_bench.score.merging import merge as merge
 from ssl4rl_bench.score.runs import Run as Run
@@ -31,6 +32,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "export_run",
     "fetch",
     "gate",
     "import_predictions",
