@@ -20,7 +20,8 @@ from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.engines.base import DTYPES
 from ssl4rl_bench.interop.predictions.rows import refuse
 from ssl4rl_bench.interop.predictions.tables import json_file
-from ssl4rl_bench.task import blinding, prompts
+from ssl4rl_bench.task import prompts
+from ssl4rl_bench.task.blinding import BLINDINGS
 
 SETTINGS = (
     *("prompt", "image", "chat_template", "temperature", "top_p", "top_k", "max_tokens"),
@@ -159,7 +160,8 @@ def _parsed(name: str, text: str) -> Any:
     if name == "prompt":
         return prompts.check_style(text)
     if name == "image":
-        blinding.check_blinding(text)
+        if text not in BLINDINGS:
+            raise UsageError(f"--set image={clean(text)} is unknown (known: {', '.join(BLINDINGS)})")
         return text
     if name == "dtype" and text not in DTYPES:
         raise UsageError(f"--set dtype={clean(text)} is not a number format (known: {', '.join(DTYPES)})")
