@@ -22,6 +22,7 @@ _WHERE = {
     "load_task": "task.handle",
     "task_names": "task.taskfile",
     "fetch": "datasets.fetching",
+    "import_predictions": "interop.predictions.importing",
     "make_reward": "train.rewards",
     "export_run": "interop.exports",
     "Run": "score.runs",

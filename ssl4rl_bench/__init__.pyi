@@ -8,6 +8,7 @@ from ssl4rl_bench.evaluation import evaluate as evaluate
 from ssl4rl_bench.gating.judge import Gate as Gate
 from ssl4rl_bench.gating.of_runs import gate as gate
 from ssl4rl_bench.interop.exports import export_run as export_run
+from ssl4rl_bench.interop.predictions.importing import import_predictions as import_predictions
 from ssl4rl_bench.score.merging import merge as merge
 from ssl4rl_bench.score.runs import Run as Run
 from ssl4rl_bench.score.runs import Runs as Runs
@@ -34,6 +35,7 @@ __all__ = [
     "export_run",
     "fetch",
     "gate",
+    "import_predictions",
     "load_runs",
     "load_task",
     "make_reward",
