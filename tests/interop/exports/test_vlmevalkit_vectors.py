@@ -1,8 +1,8 @@
 """VLMEvalKit's own verdicts on recorded replies, compared with this project's scores.
 
 `benchmarks/vlmevalkit_agreement.py CHECKOUT --rows 40 --record tests/data/vlmevalkit_vectors.jsonl` recorded them
-with VLMEvalKit's code, without a judge model. The extractor `vlmevalkit-2026-06` must agree in every row. `default` reads
-more and less, on purpose; how often is pinned below and in docs/other-tools.md.
+with VLMEvalKit's code, without a judge model. The extractor `vlmevalkit-2026-06` must agree in every row. The default
+extractor reads more and less, on purpose; how often is pinned in docs/other-tools.md.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark_rows import encoded, write_table
 
+import ssl4rl_bench as sb
 from ssl4rl_bench.core.types import Completion, Score
+from ssl4rl_bench.interop.exports.predictions import FAILED
 from ssl4rl_bench.task.answers import score_answer
 from ssl4rl_bench.task.mmbench.task import score_choice
 
@@ -113,3 +116,23 @@ def test_where_both_differ_a_person_reads_as_the_default_extractor() -> None:
     here = sum((ours(row).answer or "") == row["label"] for row in rows)
     there = sum(row["vlmevalkit"].replace("Z", "") == row["label"] for row in rows)
     assert (len(rows), here, there) == (68, 65, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["mmstar", "realworldqa", "ai2d_test", "seedbench_img"])
+def test_an_imported_prediction_file_is_scored_as_vlmevalkit_scores_it(task: str, tmp_path: Path) -> None:
+    recorded = [row for row in lines()[1:] if row["task"] == task]
+    asked = [
+        {"index": row["id"], "question": f"Question {row['id']}?", **row["choices"], "answer": row["target"]}
+        for row in recorded
+    ]
+    data = write_table(tmp_path / "data.tsv", [{**row, "image": encoded(1)} for row in asked])
+    texts = [FAILED if row["finish_reason"] == "error" else row["reply"] for row in recorded]
+    with_replies = [{**row, "prediction": text} for row, text in zip(asked, texts, strict=True)]
+    file = write_table(tmp_path / "theirs.tsv", with_replies)
+    run = sb.import_predictions(file, task, data=data, out=tmp_path / "run", extractor="vlmevalkit-2026-06")
+    samples = run.samples()
+    expected = {row["id"]: theirs(row) for row in recorded if row["finish_reason"] != "error"}
+    assert dict(zip(samples.id, samples.score, strict=True)).keys() == {row["id"] for row in recorded}
+    scored = samples[samples.score.notna()]
+    assert dict(zip(scored.id, scored.score, strict=True)) == expected
