@@ -10,6 +10,7 @@ from pathlib import Path
 from ssl4rl_bench.comparison.load import load_evaluated, origin_of
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import (
+    BenchError,
     DataError,
     EngineError,
     Interrupted,
@@ -26,10 +27,12 @@ from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.expand import concrete_rules
 from ssl4rl_bench.gating.of_runs import load_baseline
 from ssl4rl_bench.gating.policy import ALL_TASKS, Policy
+from ssl4rl_bench.reports.dashboards.sending import Dashboards
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.rundir import RUNS, RunDir
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.watch import pages
+from ssl4rl_bench.watch.dashboards import send_history
 from ssl4rl_bench.watch.find import Checkpoint, Finder, place_of
 from ssl4rl_bench.watch.history import BASELINE, Entry, History
 from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge_checkpoint
@@ -56,6 +59,8 @@ class WatchSettings:
     """The time between scans, in seconds."""
     keep_best: bool
     """Whether `best` links to the best accepted checkpoint."""
+    dashboards: Dashboards = field(default_factory=lambda: Dashboards((), print))
+    """The trackers that get each checkpoint; none by default."""
 
 
 def watch(
@@ -97,7 +102,9 @@ def watch(
                 raise UsageError(f"the policy has a rule for {rule.task}, which --tasks does not name")
         terms = Terms(asked.policy, baseline, family, out / "series")
         evaluator = Evaluator(plan, tasks, observer, stop)
-        watched = Watch(finder, history, terms, evaluator, data, judged, say, asked.keep_best)
+        watched = Watch(
+            finder, history, terms, evaluator, data, judged, say, asked.keep_best, asked.dashboards
+        )
         try:
             with stop.deferring():
                 watched.recover()
@@ -108,6 +115,7 @@ def watch(
                 watched.follow(once=asked.once, interval=asked.interval, stop=stop)
         finally:
             evaluator.close()
+            asked.dashboards.close()
     say(f"{len(watched.new)} new, {len(history.entries)} in all: {out / pages.PAGE}")
     return watched
 
@@ -124,6 +132,7 @@ class Watch:
     judged: Callable[[Judged], None]
     say: Callable[[str], None]
     keep_best: bool
+    dashboards: Dashboards
     failed: dict[str, str] = field(default_factory=dict)
     """Maps checkpoints that could not be evaluated to fingerprints. The next process tries them again."""
     new: list[Entry] = field(default_factory=list)
@@ -132,11 +141,22 @@ class Watch:
     _reported: set[str] = field(default_factory=set)
 
     def refresh(self) -> None:
-        """Updates the link to the best checkpoint, the curves and the page."""
+        """Updates the link to the best checkpoint, the curves, the page and the trackers."""
         if self.keep_best:
             pages.link_best(self.history, self.finder.folder)
         if pages.stale(self.history):
             pages.refresh(self.history, self.terms.policy, self.terms.baseline, self.data, self.say)
+        self._log()
+
+    def _log(self) -> None:
+        """Sends the checkpoints of the history that the trackers do not have yet."""
+        if not self.dashboards.targets:
+            return
+        entries = [entry for entry in self.history.entries if (self.history.folder / entry.run).is_dir()]
+        try:
+            send_history(self.dashboards, self.history.folder, entries, list(map(self._run, entries)))
+        except BenchError as error:
+            self.say(f"warning: not logged: {error}")
 
     def recover(self) -> None:
         """Judges complete runs that are not in the history, after a crash or if the file was damaged.
