@@ -244,12 +244,15 @@ class Watch:
         return not self.history.knows(name, weights) and (name, checkpoint.fingerprint) not in self.failed
 
     def _take(self, checkpoint: Checkpoint) -> None:
+        """Evaluates and judges a checkpoint. One that cannot be evaluated must not end the watch."""
         try:
             model = self._resolve(checkpoint)
             path = self.history.run_path(checkpoint.name, model.fingerprint)
-            self.evaluator(model, path)
+            # Other files may have been merged to weights that are in the history.
+            is_new = not self.history.knows(checkpoint.name, model.fingerprint)
+            if is_new:
+                self.evaluator(model, path)
         except (ModelError, EngineError, TooManyErrors, DataError) as error:
-            # One bad checkpoint must not end the watch.
             reason = str(error)
             if not checkpoint.path.is_dir():
                 reason = (
@@ -258,9 +261,11 @@ class Watch:
             self.say(f"{checkpoint.name} was not evaluated: {reason}")
             self.failed.add((checkpoint.name, checkpoint.fingerprint))
             return
-        self._judge(checkpoint.name, path)
+        if is_new:
+            self._judge(checkpoint.name, path)
         if self.merger is not None:
-            self.merger.tidy(self.history.best.name if self.history.best and self.keep_best else None)
+            best = self.history.best
+            self.merger.tidy(best.name if best is not None and self.keep_best else None)
 
     def _resolve(self, checkpoint: Checkpoint) -> Model:
         """Returns a checkpoint's weights, which are merged first if necessary."""
