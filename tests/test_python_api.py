@@ -35,6 +35,7 @@ NAMES = [
     "explain",
     "fetch",
     "gate",
+    "import_predictions",
     "load_runs",
     "load_task",
     "make_reward",

@@ -10,6 +10,7 @@ from typing import Any
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import Interrupted, UsageError
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.datasets.validation import refuse_validation
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.task.registry import select_images
 from ssl4rl_bench.train import checkpoint, sharded
@@ -113,6 +114,7 @@ def _train(
     if adapters:
         report.note(str(adapters))
     wanted = recipe.data
+    refuse_validation(wanted.images)
     images = select_images(wanted.images, split=wanted.images_split, ratio=wanted.split, limit=wanted.limit)
     with stopping.handling(), images as selection:
         processor = load_training_processor(recipe, base)
