@@ -24,7 +24,11 @@ from ssl4rl_bench.cli.options import (
 
 def watch(
     checkpoints: Annotated[
-        Path, Argument(help="The folder that a trainer writes checkpoints into.", metavar="DIR")
+        Path,
+        Argument(
+            help="The folder that a trainer writes checkpoints into, or a file of lines STEP<TAB>FOLDER.",
+            metavar="DIR",
+        ),
     ],
     policy: Annotated[
         Path,
@@ -48,6 +52,19 @@ def watch(
     keep_best: Annotated[
         bool, Option("--keep-best", help="Keep OUT/best, a link to the best accepted checkpoint.")
     ] = False,
+    merge: Annotated[
+        str | None,
+        Option(
+            metavar="auto|COMMAND",
+            help="Merge shards (verl) and adapters first; COMMAND has {source} and {target}.",
+        ),
+    ] = None,
+    stop_file: Annotated[
+        Path | None,
+        Option(
+            help="Write this file when negative transfer is shown, for the trainer to stop (docs/watch.md)."
+        ),
+    ] = None,
     engine: Annotated[str, Option("--engine", "-e", help="auto, vllm, hf, replay or mock.")] = "auto",
     settings: EngineSettings = None,
     workers: Workers = 1,
@@ -67,11 +84,13 @@ def watch(
 ) -> None:
     """Evaluate and judge each new checkpoint of a training run; started again, it continues.
 
+    Finds checkpoints of this project, verl, EasyR1, ms-swift, LLaMA-Factory and TRL (docs/other-tools.md).
+
     Example:
       ssl4rl-bench watch out --policy gate.toml --tasks scenes,ssl_rotation_90 --keep-best
 
-    Exit codes: 0 pass; 1 a new checkpoint fails; 3 inconclusive; 4 a checkpoint was not evaluated; 2 bad input;
-    130 stopped.
+    Exit codes: 0 pass; 1 a new checkpoint fails; 3 inconclusive; 4 a checkpoint was not evaluated; 2 bad input, or
+    nothing to judge with --once; 130 stopped.
     """
     from ssl4rl_bench.cli import watching
     from ssl4rl_bench.cli.common import split_names
@@ -106,5 +125,7 @@ def watch(
         interval=interval,
         keep_best=keep_best,
         dashboards=dashboards,
+        merge=merge,
+        stop_file=stop_file,
     )
     sys.exit(watching.watch_and_print(plan, asked, data or []))
