@@ -24,6 +24,9 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.run.spec import REPLAY, RunSpec
 from ssl4rl_bench.score.outcomes import Outcomes
 
+_UNKNOWN = "unknown settings of "
+"""The beginning of the description of a setting that an imported run does not know."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
@@ -122,16 +125,12 @@ def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Coll
     mismatches = list(_mismatches(baseline, candidate, task))
     refused = [(name, reason) for name, reason in mismatches if name not in allowed]
     if refused:
-        reasons = ", ".join(reason for _, reason in refused)
+        reasons = _joined(refused)
         raise SettingsDiffer(
             f"{refusal}: {reasons}; repeat one of the runs, or allow it by name",
             tuple(dict.fromkeys(name for name, _ in refused)),
         )
-    return (
-        [f"{names} differ, as allowed: {', '.join(reason for _, reason in mismatches)}."]
-        if mismatches
-        else []
-    )
+    return [f"{names} differ, as allowed: {_joined(mismatches)}."] if mismatches else []
 
 
 def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[tuple[str, str]]:
@@ -148,9 +147,13 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
     }
     for label, reason in partial.items():
         yield "partial", f"{label} is partial ({reason})"
-    yield from setting_differences(
-        *(settings(run.spec, run.result, run.task(task)) for run in (candidate, baseline))
-    )
+    new, old = (settings(run.spec, run.result, run.task(task)) for run in (candidate, baseline))
+    yield from setting_differences(new, old)
+    for name in new:
+        if runs := [
+            run.label for run, known in ((candidate, new), (baseline, old)) if known[name].is_unknown
+        ]:
+            yield name, f"{_UNKNOWN}{' and of '.join(runs)}"
     if one.version == two.version and one.data_sha256 != two.data_sha256 and not partial:
         counts, n_same = (len(two.content), len(one.content)), len(set(one.content) & set(two.content))
         if n_same < max(counts):
@@ -160,10 +163,20 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
             )
 
 
+def _joined(mismatches: Sequence[tuple[str, str]]) -> str:
+    """Joins the descriptions of differences. Settings that are unknown in the same runs are named together."""
+    unknown: dict[str, list[str]] = {}
+    for name, reason in mismatches:
+        if reason.startswith(_UNKNOWN):
+            unknown.setdefault(reason, []).append(name)
+    reasons = [reason for _, reason in mismatches if reason not in unknown]
+    return ", ".join([*reasons, *(f"{reason}: {', '.join(names)}" for reason, names in unknown.items())])
+
+
 def _other_notes(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[str]:
     """Yields notes on what does not prevent a comparison but must be reported to readers."""
     one, two = baseline.spec, candidate.spec
-    if software(one) != software(two):
+    if software(one) != software(two) or one.imported is not None:
         yield f"{candidate.label} ran on {software(two)}, {baseline.label} on {software(one)}."
     if one.seed != two.seed:
         yield f"{candidate.label} was sampled with seed {two.seed}, {baseline.label} with {one.seed}."

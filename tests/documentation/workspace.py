@@ -108,6 +108,12 @@ def prepare_page(page: str) -> None:
         Path("ci").mkdir()  # the page's command for it is not one of this package
     if page == "docs/cards.md":
         Path("README.md").write_text(CARD)
+    if page == "docs/other-tools.md":
+        replies = (
+            {"id": row["index"], "output": "A"} for row in mmbench_data.questions_by_ability(N_QUESTIONS)
+        )
+        Path("validation").mkdir()
+        Path("validation/0.jsonl").write_text("\n".join(map(json.dumps, replies)))
     if page == "docs/ask.md":
         make_video(Path("clip.mp4"))
         chat = {"question": "What do they have in common?", "images": ["a.jpg", "sub/b.png"]}
