@@ -165,11 +165,10 @@ def _differences(scored: Sequence[Compared]) -> Iterator[str]:
             kinds.setdefault(kind, []).append(row)
     for kind, rows in kinds.items():
         labelled = [row for row in rows if row.label is not None]
-        ours = sum((row.answer or "") == row.label for row in labelled)
-        theirs = sum(row.verdict.answer.replace("Z", "") == row.label for row in labelled)
-        known = (
-            f", of {len(labelled)} that a person read, as here {ours}, as there {theirs}" if labelled else ""
-        )
+        n_ours = sum((row.answer or "") == row.label for row in labelled)
+        n_theirs = sum(row.verdict.answer.replace("Z", "") == row.label for row in labelled)
+        shares = f", of {len(labelled)} that a person read, as here {n_ours}, as there {n_theirs}"
+        known = shares if labelled else ""
         yield f"{'':16} {kind}: {len(rows)}{known}"
         for row in rows[:3]:
             answers = f"here {row.answer}, there {row.verdict.answer}, right {row.target}"
