@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mmbench_data
 import overview_runs
+import pandas as pd
 import pictures
 from benchmark_rows import write_table
 from commands import bench
@@ -112,12 +113,33 @@ def prepare_page(page: str) -> None:
         replies = (
             {"id": row["index"], "output": "A"} for row in mmbench_data.questions_by_ability(N_QUESTIONS)
         )
+        _write_predictions()
         Path("validation").mkdir()
         Path("validation/0.jsonl").write_text("\n".join(map(json.dumps, replies)))
     if page == "docs/ask.md":
         make_video(Path("clip.mp4"))
         chat = {"question": "What do they have in common?", "images": ["a.jpg", "sub/b.png"]}
         Path("chats.jsonl").write_text(json.dumps(chat) + "\n")
+
+
+def _write_predictions() -> None:
+    """Writes predictions of three tools."""
+    rows = mmbench_data.questions_by_ability(N_QUESTIONS)
+    table = pd.DataFrame(rows).drop(columns="image").assign(prediction="A")
+    table.to_excel("mine_MMBench_DEV_EN.xlsx", index=False)
+    table[["index", "prediction"]].to_csv("predictions.csv", index=False)
+    Path("logs").mkdir()
+    samples = (
+        {
+            "doc_id": number,
+            "input": row["question"],
+            "target": row["answer"],
+            "filtered_resps": "B",
+            "doc": row_id,
+        }
+        for number, (row, row_id) in enumerate((row, {"index": row["index"]}) for row in rows)
+    )
+    Path("logs/20261127_samples_mmbench_en_dev.jsonl").write_text("\n".join(map(json.dumps, samples)))
 
 
 def _write_broken(folder: Path) -> None:

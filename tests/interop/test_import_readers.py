@@ -103,13 +103,13 @@ def test_texts_of_an_xlsx_come_back_unchanged(texts: list[str]) -> None:
 
 
 def test_an_xlsx_has_formulas_as_texts_and_its_escapes_undone(tmp_path: Path) -> None:
-    texts = ["=1+1", '=HYPERLINK("http://x")', "@a", "-B", "a_x000D_b", "_x005F_x000D_"]
+    texts = ["=1+1", '=HYPERLINK("http://x")', "@a", "-B", "a_x000D_b", "_x005F_x000D_", "_x0041_"]
     path = write_xlsx(
         tmp_path / "a.xlsx", ["index", "prediction"], [[float(n), t] for n, t in enumerate(texts)]
     )
     read = read_predictions(path)
-    assert [row.text for row in read.rows] == [*texts[:4], "a\rb", "_x000D_"]
-    assert [row.id for row in read.rows] == [str(n) for n in range(6)]
+    assert [row.text for row in read.rows] == [*texts[:4], "a\rb", "_x000D_", "_x0041_"]
+    assert [row.id for row in read.rows] == [str(n) for n in range(7)]
 
 
 @settings(max_examples=30, deadline=None)
@@ -202,6 +202,16 @@ def test_samples_of_lm_eval_and_of_its_results(tmp_path: Path) -> None:
     results.write_text(json.dumps(several))
     with pytest.raises(DataError, match=r"has samples of x, y, and it is not clear which are of z"):
         read_predictions(results, task="z")
+
+
+def test_a_reply_that_fills_a_cell_of_an_xlsx_counts_as_cut(tmp_path: Path) -> None:
+    texts = ["a" * 32_767, "a" * 32_766 + "b", "\U0001f600" * 16_383, "a" * 32_000]
+    path = write_xlsx(
+        tmp_path / "a.xlsx", ["index", "prediction"], [[n, text] for n, text in enumerate(texts)]
+    )
+    assert [row.finish_reason for row in read_predictions(path).rows] == ["length"] * 3 + [None]
+    table = write_csv(tmp_path / "a.tsv", ["index", "prediction"], [[0, texts[0]]])
+    assert read_predictions(table).rows[0].finish_reason is None
 
 
 def test_failed_requests_and_states_of_replies(tmp_path: Path) -> None:

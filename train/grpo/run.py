@@ -69,7 +69,9 @@ def train_grpo(
     """
     stopping = Stopping(stop_file)
     if stopping.by_file:
-        raise UsageError(f"{stop_file} exists, which stops a training: read its reason, and remove it to train")
+        raise UsageError(
+            f"{stop_file} exists, which stops a training: read its reason, and remove it to train"
+        )
     state = process.start(recipe)
     report = report if report and state.is_main_process else Reporter()
     parts = sizes(recipe, state.num_processes)

@@ -260,6 +260,8 @@ def _report(
         yield f"{len(failed)} requests failed (first: {first}) and are left out, not scored as wrong"
     if n_empty := sum(not row.text.strip() and row.error is None and not row.reasoning for row in rows):
         yield f"{n_empty} replies are empty, and count as unread"
+    if n_cut := sum(row.finish_reason == "length" for row in rows):
+        yield f"{n_cut} replies are cut, at the token limit or at the end of an .xlsx cell"
     if any(row.finish_reason is None and row.error is None for row in rows):
         yield "the file does not say which replies were cut at the token limit: cut ones count as any other"
     if results_file is not None:
