@@ -18,7 +18,7 @@ from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.interop.predictions.xlsx import CELL_UNITS
 
 MAX_CELL = CELL_UNITS - 2
-"""The longest text in UTF-16 units. A text that fills its cell (`predictions.xlsx.may_be_cut`) counts as a cut one."""
+"""The longest text in UTF-16 units. One that fills its cell counts as a cut one (`predictions.xlsx.may_be_cut`)."""
 MAX_ROWS = 1_048_576
 """The rows of a sheet (Microsoft, "Excel specifications and limits")."""
 
