@@ -62,8 +62,8 @@ def train_grpo(
             trains in it; the base or the data have changed since the checkpoint to resume from; the disk is
             full.
         TrainingError: a loss, a gradient norm or a weight is not finite.
-        UsageError: the stop file exists already; a step cannot be divided evenly among the processes; training images are in an evaluation
-            set; vLLM without a GPU.
+        UsageError: the stop file exists already; a step cannot be divided evenly among the processes; training
+            images are in an evaluation set; vLLM without a GPU.
         DataError, ModelError: the images or the base cannot be used.
         Interrupted: SIGTERM, Ctrl-C or the stop file; a checkpoint was saved first.
     """
