@@ -60,7 +60,8 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / unmerged.LORA / "adapter_config.json").is_file():
         raise ModelError(
             f"{folder} is what verl's merger writes for LoRA, the base with the adapter beside it ({unmerged.LORA}); "
-            f"merge the one that the trainer saved: {unmerged.ADAPTER_COMMAND} actor/{unmerged.LORA} NEW --base {folder}"
+            "merge the one that the trainer saved: "
+            f"{unmerged.ADAPTER_COMMAND} actor/{unmerged.LORA} NEW --base {folder}"
         )
     single = [SINGLE] if (folder / SINGLE).is_file() else []
     indexed = sorted(set(weight_map(folder).values())) if (folder / INDEX).is_file() else []

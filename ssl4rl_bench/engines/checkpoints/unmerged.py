@@ -7,6 +7,7 @@ source files from which they are known). Only names and file headers are read.
 from __future__ import annotations
 
 import re
+import shlex
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,19 +96,21 @@ class Unmerged:
             if not zipfile.is_zipfile(self.folder / name.string):  # the form of torch.save, with its end last
                 raise ModelError(f"{self.folder / name.string} is cut off; save or copy the checkpoint again")
 
-    def command(self, target: str = "NEW") -> str:
-        """Returns the command that makes a checkpoint of them, for messages."""
+    def command_words(self, target: Path) -> list[str]:
+        """Returns the words of the command that makes a checkpoint of them in the new folder `target`."""
         if self.kind == "adapter":
-            return f"{ADAPTER_COMMAND} {self.folder} {target}"
+            return ["python", "-m", "ssl4rl_bench.merge_adapter", str(self.folder), str(target)]
         if self.trainer == "EasyR1":
-            return (
-                f"python scripts/model_merger.py --local_dir {self.folder} (in a checkout of EasyR1), which writes "
-                f"{self.folder / 'huggingface'}"
-            )
-        return (
-            f"python -m verl.model_merger merge --backend {self.kind} --local_dir {self.folder} "
-            f"--target_dir {target}"
-        )
+            return ["python", "scripts/model_merger.py", "--local_dir", str(self.folder)]
+        words = ["python", "-m", "verl.model_merger", "merge", "--backend", self.kind]
+        return [*words, "--local_dir", str(self.folder), "--target_dir", str(target)]
+
+    def command(self) -> str:
+        """Returns the command for messages, with NEW as the folder of the result."""
+        text = shlex.join(self.command_words(Path("NEW")))
+        if self.trainer == "EasyR1":
+            text += f" (in a checkout of EasyR1), which writes {self.folder / 'huggingface'}"
+        return text
 
 
 def locate(folder: Path) -> Path | Unmerged | None:
