@@ -178,7 +178,7 @@ def _other_notes(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterat
     one, two = baseline.spec, candidate.spec
     if software(one) != software(two) or one.imported is not None:
         yield f"{candidate.label} ran on {software(two)}, {baseline.label} on {software(one)}."
-    if one.seed != two.seed:
+    if one.seed != two.seed and one.imported is None and two.imported is None:
         yield f"{candidate.label} was sampled with seed {two.seed}, {baseline.label} with {one.seed}."
     for run in (baseline, candidate):
         if run.spec.engine == REPLAY:

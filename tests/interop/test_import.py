@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from benchmark_rows import BENCHMARKS, write_table
 from commands import invoke
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mmbench_data import questions, write_tsv
 
 from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
 from ssl4rl_bench.interop.predictions.importing import import_predictions
+from ssl4rl_bench.interop.predictions.matching import match
+from ssl4rl_bench.interop.predictions.rows import Prediction, Predictions
 from ssl4rl_bench.interop.predictions.stated import SETTINGS
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.rundir import RunDir
@@ -149,6 +153,24 @@ def test_the_prediction_file_of_each_benchmark(name: str, tmp_path: Path) -> Non
     assert run.table().query("level == 'overall'").value.tolist() == [1.0]
     n_others = len(rows) - example.n_samples
     assert (f"{n_others} rows are of questions that {name} leaves out" in said) is (n_others > 0)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations(range(24)), n_rows=st.integers(1, 24), twice=st.integers(0, 23))
+def test_rows_are_found_in_any_order_and_number(
+    order: list[int], n_rows: int, twice: int, data: Path
+) -> None:
+    task = load_task(TASK, data=str(data))
+    ids = [sample.id for sample in task.samples]
+    chosen = [*order[:n_rows], *([twice] if twice in order[:n_rows] else [])]
+    rows = [
+        Prediction(where=f"row {n}", id=ids[n], text=ids[n], target=task.samples[n].target) for n in chosen
+    ]
+    matched = match(task, Predictions(Path("a"), "plain", "", rows), allow_partial=True)
+    assert {place: row.text for place, row in matched.predictions.items()} == {
+        (ids[n], 0): ids[n] for n in chosen
+    }
+    assert matched.n_missing == 24 - n_rows and len(matched.notes) == (len(chosen) > n_rows)
 
 
 def edited(change: Callable[[list[Row]], object]) -> Callable[[], list[Row]]:
@@ -348,6 +370,8 @@ def test_unknown_settings_count_as_differences(data: Path, tmp_path: Path) -> No
     allowed = invoke("compare", one.path, two.path, "--data", data, "--allow", names)
     assert "differ, as allowed: unknown settings of" in allowed.replace("\n", " ")
     assert "an engine that is not known (imported from VLMEvalKit)" in allowed.replace("\n", " ")
+    explained = invoke("explain", one.path, "--against", two.path, "--data", data)
+    assert "an engine that is not known" in explained and "--prompt" not in explained
     some = names.replace("prompt,", "").replace(",prompt", "")
     left = invoke("compare", one.path, two.path, "--data", data, "--allow", some, code=2)
     assert left.endswith(
