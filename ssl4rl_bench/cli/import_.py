@@ -8,7 +8,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from ssl4rl_bench.cli.options import Extractor, OptionValues, Tasks
+from ssl4rl_bench.cli.completion import complete_tasks
+from ssl4rl_bench.cli.options import Extractor, OptionValues
 
 
 def import_(
@@ -18,7 +19,16 @@ def import_(
             help="VLMEvalKit's xlsx, tsv or json; lmms-eval's or lm-eval's samples; a table of id and text."
         ),
     ],
-    tasks: Tasks = None,
+    tasks: Annotated[
+        OptionValues,
+        Option(
+            "--tasks",
+            "-t",
+            metavar="TASK",
+            help="The task that the predictions are of (`list tasks`).",
+            autocompletion=complete_tasks,
+        ),
+    ] = None,
     model: Annotated[
         str | None, Option("--model", "-m", metavar="NAME", help="Name in tables (default: the file's).")
     ] = None,
