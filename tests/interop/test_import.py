@@ -96,7 +96,7 @@ def test_a_prediction_file_is_a_run_like_any_other(data: Path, tmp_path: Path) -
     samples = run.samples()
     assert samples.set_index("id").score[["0", "1000003", "1"]].tolist() == [0, 0, 1]
     assert "24 questions, 24 options, 24 answers; all are the same" in said
-    assert f"unknown settings: {', '.join(SETTINGS)};" in said
+    assert "12 settings are unknown: state those that you know with --set KEY=VALUE" in said
     spec = json.loads((run.path / "spec.json").read_text())
     assert spec["engine"]["name"] == "imported" and spec["engine"]["options"]["imported"]["unknown"] == [
         *SETTINGS
@@ -320,6 +320,8 @@ def test_settings_come_from_the_results_file_next_to_the_samples(data: Path, tmp
     assert run.spec.imported is not None and run.spec.imported.stated["max_pixels"] == "user"
     assert run.spec.imported.origin == "lmms-eval 0.7.3"
     assert "settings taken from 2026_results.json: " in said
+    (sitting,) = RunDir.open(run.path).sittings()
+    assert sitting["engine_options"]["results"] == "2026_results.json"
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(DataError, match="has no key config"):
         imported(path, data, results=tmp_path / "other.json")
@@ -392,7 +394,7 @@ def test_stated_settings_are_compared_like_those_of_any_run(data: Path, tmp_path
     }
     path = write_predictions(tmp_path / "a.tsv", predicted())
     run, said = imported(path, data, settings=known)
-    assert run.spec.unknown == frozenset() and "unknown settings" not in said
+    assert run.spec.unknown == frozenset() and "are unknown" not in said
     (task,) = run.spec.tasks.values()
     assert (task.prompt, task.sampling.top_p, task.sampling.max_tokens) == ("direct", 1.0, 64)
     other, _ = imported(
