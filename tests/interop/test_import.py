@@ -274,6 +274,10 @@ def test_positions_of_samples_are_checked_by_questions(data: Path, tmp_path: Pat
     assert (
         "prompt" not in run.spec.unknown and "compared with mmbench_dev_en: 24 questions, 24 answers" in said
     )
+    _, contradicted = imported(
+        write_lines(tmp_path / "p_samples_x.jsonl", samples(data)), data, settings={"prompt": "cot"}
+    )
+    assert "the prompts in the file are not those of the style cot" in contradicted
     swapped = samples(data)
     for row, number in zip(swapped, [1, 0, *range(2, 24)], strict=True):
         row["doc_id"] = number

@@ -268,6 +268,8 @@ def _report(
         yield "the file does not say which replies were cut at the token limit: cut ones count as any other"
     if results_file is not None:
         yield f"settings taken from {results_file.name}: {', '.join(_by(spec, 'results file')) or 'none'}"
+    if "prompt" in _by(spec, "user") and not matched.same_prompt and any(row.prompt for row in rows):
+        yield f"the prompts in the file are not those of the style {task.prompt} that --set prompt states"
     if spec.unknown:
         yield f"{len(spec.unknown)} settings are unknown: state those that you know with --set KEY=VALUE"
     if (line := agreement_line(task, matched.predictions, file.tool, extractor)) is not None:
