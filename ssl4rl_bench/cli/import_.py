@@ -76,7 +76,7 @@ def import_(
     Exit codes: 0 done; 2 bad input; 4 internal failure.
     """
     from ssl4rl_bench.cli.common import console, split_names
-    from ssl4rl_bench.cli.progress import Sentences
+    from ssl4rl_bench.cli.progress import WrappedTerminal
     from ssl4rl_bench.cli.tables import print_tables
     from ssl4rl_bench.core.errors import UsageError
     from ssl4rl_bench.core.neutral import one_line
@@ -100,6 +100,6 @@ def import_(
         extractor,
         tuple(sys.argv),
     )
-    run = import_plan(plan, Sentences())
+    run = import_plan(plan, WrappedTerminal())
     print_tables([run.result], list(run.spec.tasks))
     console().print(one_line(run.path / "result.json"), soft_wrap=True)

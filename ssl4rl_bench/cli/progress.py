@@ -281,7 +281,7 @@ class Terminal(Observer):
         self._console.print(one_line(f"warning: {text}"), style="yellow")
 
 
-class Sentences(Terminal):
+class WrappedTerminal(Terminal):
     """A terminal on which lines that are said are broken between words."""
 
     def say(self, text: str) -> None:
