@@ -15,6 +15,7 @@ from typing import Any
 import forked
 import pytest
 from commands import bench
+from fake_checkpoints import make
 
 pytestmark = pytest.mark.engine  # the packages are installed for `make e2e` only
 
@@ -68,6 +69,22 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     gate = ("gate", "-b", "runs/base", "-c", "runs/new", "-p", "gate.toml")
     judged = command(folder, *gate, *to, code=3, WANDB_MODE="offline")
     assert "logged" not in command(folder, "run", *words, *to)
+    for step in (50, 100):
+        make(folder / "train", step)
+    watch = (
+        "watch",
+        "train",
+        "--policy",
+        "gate.toml",
+        *RUN[:-2],
+        "--engine",
+        "mock",
+        "--once",
+        "--out",
+        "watch",
+    )
+    said_of_watch = command(folder, *watch, *to, code=3, WANDB_MODE="offline")
+    assert said_of_watch.count("logged to") == len(to)
     return folder, said, judged
 
 
@@ -105,6 +122,8 @@ def test_tensorboard_has_each_figure_once_at_the_step(logged: tuple[Path, str, s
     assert (verdict.step, verdict.value) == (STEP, 0.0)
     (headline,) = events.Tensors("gate/headline")
     assert headline.step == STEP and headline.tensor_proto.string_val[0].startswith(b"    INCONCLUSIVE: ")
+    of_watch = EventAccumulator(str(folder / "watch/tensorboard")).Reload()
+    assert [event.step for event in of_watch.Scalars("scenes/circular_micro/overall/n")] == [50, 100]
     (about,) = events.Tensors("provenance")
     assert b'"without_a_model": "mock"' in about.tensor_proto.string_val[0]
 
@@ -115,8 +134,10 @@ def test_trackio_has_each_figure_once_at_the_step(logged: tuple[Path, str, str])
     assert "logged to trackio:trackio: trackio show --project trackio\n" in said
     with sqlite3.connect(folder / "trackio/trackio.db") as database:
         rows = database.execute("select run_name, step, metrics from metrics order by id").fetchall()
-        ((config,),) = database.execute("select distinct config from configs").fetchall()
-    (first, result), (second, verdict) = [((name, step), json.loads(text)) for name, step, text in rows]
+        steps = database.execute("select run_name, step from metrics order by id").fetchall()[2:]
+        ((config,), _) = database.execute("select config from configs order by id").fetchall()
+    (first, result), (second, verdict) = [((name, step), json.loads(text)) for name, step, text in rows[:2]]
+    assert [step for _, step in steps] == [50, 100] and len({name for name, _ in steps}) == 1
     assert first == second and first[1] == STEP and first[0].startswith("mock-out-checkpoint-50-")
     assert result["scenes/circular_micro/overall/value"] == figures(folder)["value"]
     assert verdict["gate/verdict"] == 0.0 and verdict["gate/headline"].startswith("INCONCLUSIVE: ")
@@ -132,10 +153,13 @@ def test_wandb_keeps_a_run_offline_if_that_is_asked_or_there_is_no_network(
     for line, reason in zip(said, reasons, strict=True):
         assert "logged to wandb:wandb: wandb sync --append" in line and f"({reason})" in line
     folders = sorted((folder / "wandb").glob("offline-run-*"))
-    assert len(folders) == 2 and len({place.name[-32:] for place in folders}) == 1  # one run, to append to
+    ids = [place.name[-32:] for place in folders]
+    assert (
+        ids[0] == ids[1] != ids[2] and len(ids) == 3
+    )  # the run and its verdict, which are appended; the watch
     history: dict[str, float] = {}
     texts = ""
-    for place in folders:
+    for place in folders[:2]:
         numbers, text = read_offline(next(place.glob("run-*.wandb")))
         history |= numbers
         texts += text
