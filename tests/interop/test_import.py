@@ -255,7 +255,7 @@ def test_positions_of_samples_are_checked_by_questions(data: Path, tmp_path: Pat
     swapped = samples(data)
     for row, number in zip(swapped, [1, 0, *range(2, 24)], strict=True):
         row["doc_id"] = number
-    with pytest.raises(DataError, match="2 of 24 rows have another (question|answer)"):
+    with pytest.raises(DataError, match=r"2 of 24 rows have another (question|answer)"):
         imported(write_lines(tmp_path / "s_samples_x.jsonl", swapped), data)
 
 
