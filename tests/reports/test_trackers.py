@@ -83,8 +83,8 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
         "--out",
         "watch",
     )
-    said_of_watch = command(folder, *watch, *to, code=3, WANDB_MODE="offline")
-    assert said_of_watch.count("logged to") == len(to)
+    others = [word for word in to if "wandb" not in word]  # wandb takes seconds to start
+    assert command(folder, *watch, *others, code=3).count("logged to") == len(others)
     return folder, said, judged
 
 
@@ -153,13 +153,10 @@ def test_wandb_keeps_a_run_offline_if_that_is_asked_or_there_is_no_network(
     for line, reason in zip(said, reasons, strict=True):
         assert "logged to wandb:wandb: wandb sync --append" in line and f"({reason})" in line
     folders = sorted((folder / "wandb").glob("offline-run-*"))
-    ids = [place.name[-32:] for place in folders]
-    assert (
-        ids[0] == ids[1] != ids[2] and len(ids) == 3
-    )  # the run and its verdict, which are appended; the watch
+    assert len(folders) == 2 and len({place.name[-32:] for place in folders}) == 1  # one run, to append to
     history: dict[str, float] = {}
     texts = ""
-    for place in folders[:2]:
+    for place in folders:
         numbers, text = read_offline(next(place.glob("run-*.wandb")))
         history |= numbers
         texts += text
