@@ -62,14 +62,16 @@ def train_grpo(
             trains in it; the base or the data have changed since the checkpoint to resume from; the disk is
             full.
         TrainingError: a loss, a gradient norm or a weight is not finite.
-        UsageError: the stop file exists already; a step cannot be divided evenly among the processes; training images are in an evaluation
-            set; vLLM without a GPU.
+        UsageError: the stop file exists already; a step cannot be divided evenly among the processes; training
+            images are in an evaluation set; vLLM without a GPU.
         DataError, ModelError: the images or the base cannot be used.
         Interrupted: SIGTERM, Ctrl-C or the stop file; a checkpoint was saved first.
     """
     stopping = Stopping(stop_file)
     if stopping.by_file:
-        raise UsageError(f"{stop_file} exists, which stops a training: read its reason, and remove it to train")
+        raise UsageError(
+            f"{stop_file} exists, which stops a training: read its reason, and remove it to train"
+        )
     state = process.start(recipe)
     report = report if report and state.is_main_process else Reporter()
     parts = sizes(recipe, state.num_processes)
