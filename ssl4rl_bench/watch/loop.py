@@ -154,7 +154,7 @@ class Watch:
     def refresh(self) -> None:
         """Updates the link to the best checkpoint, the curves and the page."""
         if self.keep_best:
-            places = {one.name: one.path for one in self.finder.listing.candidates if one.unmerged is None}
+            places = {one.name: one.path for one in self.finder.listed.candidates if one.unmerged is None}
             merged = {} if self.merger is None else self.merger.places()
             pages.link_best(self.history, places | merged)
         if pages.stale(self.history):
@@ -222,7 +222,7 @@ class Watch:
     def _report(self, look: Look) -> None:
         """Says once what is left out, and why."""
         judged = {entry.name for entry in self.history.entries}
-        absent = {name: reason for name, reason in look.listing.absent.items() if name not in judged}
+        absent = {name: reason for name, reason in look.listed.absent.items() if name not in judged}
         lines = [f"{name} is left out: {reason}" for name, reason in {**look.broken, **absent}.items()]
         if look.unmerged:
             lines.append(describe_unmerged(look))

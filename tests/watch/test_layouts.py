@@ -179,8 +179,8 @@ def test_lines_of_a_spool_file_are_checkpoints(tmp_path: Path, later: Callable[[
         ("step-000100", 100, "huggingface"),
     ]
     assert look.broken == {"line 6 of spool.tsv": "it is not a step, a tab and a folder"}
-    assert list(look.listing.absent) == ["step-000009"]
-    assert "does not exist" in look.listing.absent["step-000009"]
+    assert list(look.listed.absent) == ["step-000009"]
+    assert "does not exist" in look.listed.absent["step-000009"]
 
 
 def test_a_folder_belongs_to_the_last_line_that_names_it(tmp_path: Path) -> None:
