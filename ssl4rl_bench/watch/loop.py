@@ -290,14 +290,15 @@ class Watch:
             str(path.relative_to(self.history.folder)),
             origin_of(candidate),
         )
-        if self.stop_file is not None and baseline is not None:
-            # Before the history, so that a process that is killed here writes both.
-            checkpoint = candidate.spec.model
-            if self.stop_file.write(judged.entry, checkpoint, baseline.spec.model, self.terms.policy):
-                self.say(f"wrote {self.stop_file.path}, which tells the trainer to stop")
+        # The stop file comes before the history, so that a process that is killed between them writes both.
+        stops = self.stop_file is not None and self.stop_file.write(
+            judged.entry, candidate, baseline, self.terms
+        )
         self.history.add(judged.entry)
         self.new.append(judged.entry)
         self.judged(judged)
+        if stops and self.stop_file is not None:
+            self.say(f"wrote {self.stop_file.path}, which tells the trainer to stop")
         self.refresh()
 
     def _baseline(self) -> Evaluated | None:

@@ -38,7 +38,7 @@ def describe_unmerged(look: Look) -> str:
     n = len(look.unmerged)
     return (
         f"{n} folder{'' if n == 1 else 's'} ({_names(list(look.unmerged))}) hold{'s' if n == 1 else ''} {last}: "
-        f"merge {'it' if n == 1 else 'each'}, or let --merge do so (docs/watch.md): {last.command()}"
+        f"merge {'it' if n == 1 else 'each'}, or let --merge do so (docs/other-tools.md): {last.command()}"
     )
 
 
