@@ -33,6 +33,7 @@ NAMES = [
     "compare",
     "evaluate",
     "explain",
+    "export_run",
     "fetch",
     "gate",
     "import_predictions",

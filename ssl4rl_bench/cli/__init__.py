@@ -32,7 +32,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "Show what is installed, what is missing, and the command that adds it.",
     "demo": "Evaluate the bundled checkpoint on the built-in benchmark.",
 }
-"""Maps each command to its help line. Command X is the function `X` in cli/X.py, but for `_MODULES`, `_FUNCTIONS`."""
+"""Maps each command to its help line. Command X is the function `X` in cli/X.py (see `_MODULES`)."""
 
 
 _MODULES = {"import": "import_"}  # reserved

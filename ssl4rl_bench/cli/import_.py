@@ -37,7 +37,7 @@ def import_(
     results: Annotated[
         Path | None,
         Option(
-            help="Results file of lmms-eval or lm-eval with settings (default: the one beside the samples)."
+            help="Results file of lmms-eval or lm-eval with settings (default: the one next to the samples)."
         ),
     ] = None,
     settings: Annotated[

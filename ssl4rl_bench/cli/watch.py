@@ -11,6 +11,7 @@ from typer import Argument, Option
 from ssl4rl_bench.cli.options import (
     EngineSettings,
     Extractor,
+    LogTo,
     MaxErrorRate,
     MaxTokens,
     OptionValues,
@@ -79,6 +80,7 @@ def watch(
     max_tokens: MaxTokens = None,
     extractor: Extractor = "default",
     max_error_rate: MaxErrorRate = 0.01,
+    log: LogTo = None,
 ) -> None:
     """Evaluate and judge each new checkpoint of a training run; started again, it continues.
 
@@ -92,10 +94,13 @@ def watch(
     """
     from ssl4rl_bench.cli import watching
     from ssl4rl_bench.cli.common import split_names
+    from ssl4rl_bench.cli.logging import open_dashboards
     from ssl4rl_bench.engines.base import EngineOptions
     from ssl4rl_bench.evaluation import EvaluationPlan
     from ssl4rl_bench.gating.policy import read_policy
     from ssl4rl_bench.watch.loop import WatchSettings
+
+    dashboards = open_dashboards(log)
 
     plan = EvaluationPlan.of(
         [],
@@ -119,6 +124,7 @@ def watch(
         once=once,
         interval=interval,
         keep_best=keep_best,
+        dashboards=dashboards,
         merge=merge,
         stop_file=stop_file,
     )

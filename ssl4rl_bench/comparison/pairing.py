@@ -177,7 +177,7 @@ def _joined(mismatches: Sequence[tuple[str, str]]) -> str:
 def _other_notes(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[str]:
     """Yields notes on what does not prevent a comparison but must be reported to readers."""
     one, two = baseline.spec, candidate.spec
-    if software(one) != software(two):
+    if software(one) != software(two) or one.imported is not None:
         yield f"{candidate.label} ran on {software(two)}, {baseline.label} on {software(one)}."
     if one.seed != two.seed:
         yield f"{candidate.label} was sampled with seed {two.seed}, {baseline.label} with {one.seed}."

@@ -10,6 +10,7 @@ from pathlib import Path
 from ssl4rl_bench.comparison.load import load_evaluated, origin_of
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import (
+    BenchError,
     DataError,
     EngineError,
     Interrupted,
@@ -26,10 +27,12 @@ from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.expand import concrete_rules
 from ssl4rl_bench.gating.of_runs import load_baseline
 from ssl4rl_bench.gating.policy import ALL_TASKS, Policy
+from ssl4rl_bench.reports.dashboards.sending import Dashboards
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.rundir import RUNS, RunDir
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.watch import pages
+from ssl4rl_bench.watch.dashboards import send_history
 from ssl4rl_bench.watch.find import Checkpoint, Finder, Look
 from ssl4rl_bench.watch.history import BASELINE, Entry, History
 from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge_checkpoint
@@ -65,6 +68,8 @@ class WatchSettings:
     """The command that merges shards and adapters, or "auto"; None leaves them out."""
     stop_file: Path | None = None
     """A file that is written when a checkpoint shows negative transfer."""
+    dashboards: Dashboards = field(default_factory=lambda: Dashboards((), print))
+    """The trackers that get each checkpoint; none by default."""
 
 
 def watch(
@@ -113,7 +118,9 @@ def watch(
         evaluator = Evaluator(plan, tasks, observer, stop)
         merger = None if asked.merge is None else Merger(out / "merged", asked.merge, say, stop)
         watched = Watch(
-            finder, history, terms, evaluator, data, judged, say, asked.keep_best, merger, stop_file
+            *(finder, history, terms, evaluator, data, judged, say, asked.keep_best, asked.dashboards),
+            merger=merger,
+            stop_file=stop_file,
         )
         try:
             with stop.deferring():
@@ -125,6 +132,7 @@ def watch(
                 watched.follow(once=asked.once, interval=asked.interval, stop=stop)
         finally:
             evaluator.close()
+            asked.dashboards.close()
     say(f"{len(watched.new)} new, {len(history.entries)} in all: {out / pages.PAGE}")
     return watched
 
@@ -141,6 +149,7 @@ class Watch:
     judged: Callable[[Judged], None]
     say: Callable[[str], None]
     keep_best: bool
+    dashboards: Dashboards
     merger: Merger | None = None
     """What merges shards and adapters; None leaves them out."""
     stop_file: StopFile | None = None
@@ -152,13 +161,24 @@ class Watch:
     _reported: set[str] = field(default_factory=set)
 
     def refresh(self) -> None:
-        """Updates the link to the best checkpoint, the curves and the page."""
+        """Updates the link to the best checkpoint, the curves, the page and the trackers."""
         if self.keep_best:
             places = {one.name: one.path for one in self.finder.listed.candidates if one.unmerged is None}
             merged = {} if self.merger is None else self.merger.places()
             pages.link_best(self.history, places | merged)
         if pages.stale(self.history):
             pages.refresh(self.history, self.terms.policy, self.terms.baseline, self.data, self.say)
+        self._log()
+
+    def _log(self) -> None:
+        """Sends the checkpoints of the history that the trackers do not have yet."""
+        if not self.dashboards.targets:
+            return
+        entries = [entry for entry in self.history.entries if (self.history.folder / entry.run).is_dir()]
+        try:
+            send_history(self.dashboards, self.history.folder, entries, list(map(self._run, entries)))
+        except BenchError as error:
+            self.say(f"warning: not logged: {error}")
 
     def recover(self) -> None:
         """Judges complete runs that are not in the history, after a crash or if the file was damaged.

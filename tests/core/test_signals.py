@@ -16,6 +16,8 @@ from typing import Any
 
 import forked
 import pytest
+import training_process
+import vllm_process
 from faulty_server import FAULTS, Connection, FaultyServer, well
 from synthetic import SyntheticTask, options, spec_of
 
@@ -48,10 +50,13 @@ main()
 
 
 def start(
-    *args: str | Path, sleeps_in: tuple[str, str] | None = None, cwd: Path | None = None
+    *args: str | Path,
+    sleeps_in: tuple[str, str] | None = None,
+    cwd: Path | None = None,
+    kind: type[forked.Popen[Any]] = forked.Popen,
 ) -> subprocess.Popen[str]:
     program = ["-c", SLEEPS, *sleeps_in] if sleeps_in else ["-m", "ssl4rl_bench"]
-    return forked.Popen(
+    return kind(
         [sys.executable, *program, *map(str, args)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -312,7 +317,7 @@ def test_a_signal_ends_the_loading_of_a_model(
 ) -> None:
     out = tmp_path / "run"
     args = ["run", "--model", "tiny-base", "--engine", "hf", "--tasks", "scenes", "--out", out]
-    child = start(*args, sleeps_in=place)
+    child = start(*args, sleeps_in=place, kind=training_process.Popen)
     until(child, "here")
     assert "run the same command again" in ends(child, number)
 
@@ -334,7 +339,8 @@ def test_a_model_in_this_process_finishes_what_is_in_flight(tmp_path: Path, engi
         pytest.importorskip("vllm")
     out = tmp_path / "run"
     args = ["run", "--model", "tiny-base", "--engine", engine, "--set", "batch_size=8", "--tasks", "scenes"]
-    child = start(*args, "--out", out)
+    kind = training_process.Popen if engine == "hf" else vllm_process.Popen
+    child = start(*args, "--out", out, kind=kind)
     journal = out / "journal" / "ssl4rl_scenes.jsonl"
     until = time.monotonic() + 400
     while not (journal.exists() and journal.stat().st_size):

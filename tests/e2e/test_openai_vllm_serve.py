@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vllm_process
 from PIL import Image, ImageDraw
 from tiny_model import build
 
@@ -63,7 +64,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     log = tmp_path_factory.mktemp("log") / "vllm.txt"
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | quiet, process_group=0)
+        process: vllm_process.Popen[bytes] = vllm_process.Popen(
+            command, stdout=out, stderr=out, env=os.environ | quiet, start_new_session=True
+        )
     try:
         _wait_until_healthy(process, f"http://127.0.0.1:{port}/health", log)
         yield f"http://127.0.0.1:{port}/v1"
@@ -78,12 +81,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _ in range(START_S):
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
         if process.poll() is not None:
             break
         with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=5):
             return
-        time.sleep(1)
+        time.sleep(0.1)
     pytest.fail(f"vllm serve did not start:\n{log.read_text(errors='replace')[-3000:]}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ pytestmark = pytest.mark.engine
 pytest.importorskip("trl")
 
 import training_process  # noqa: E402
+import vllm_process  # noqa: E402
 from train_recipe import lines, masters, pictures, recipe  # noqa: E402
 
 from ssl4rl_bench.core.errors import DataError, Interrupted, StoreError, UsageError  # noqa: E402
@@ -80,8 +80,12 @@ def test_plain_vllm_loads_a_checkpoint_and_run_evaluates_it(images: Path, tmp_pa
     done = train(recipe(tmp_path, images), tmp_path / "run", max_steps=1)
     script = tmp_path / "plain.py"
     script.write_text(VLLM)
-    env = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
-    plain = subprocess.run(
+    env = os.environ | {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "HF_HUB_OFFLINE": "1",
+    }
+    plain = vllm_process.run(
         [sys.executable, str(script), str(done)], capture_output=True, text=True, timeout=600, env=env
     )
     assert "reply: " in plain.stdout, plain.stderr[-2000:]

@@ -79,8 +79,11 @@ def result_path(folder: Path, replies: TaskReplies, suffix: str) -> Path:
 
 
 def notes(replies: TaskReplies) -> Iterator[str]:
-    """Yields what VLMEvalKit makes of replies that have no score here, one sentence per kind."""
+    """Yields what VLMEvalKit scores in another way than this project, one sentence per kind."""
     records = [record for _, record, _ in replies.replies]
+    kinds = [row.kind for row in replies.task.rows] if isinstance(replies.task, QuestionsTask) else []
+    if n := sum(kind != CHOICE for kind in kinds if set(kinds) != {YES_NO}):
+        yield f"{n} questions have no options: VLMEvalKit cannot score their answers without a judge model"
     if n := sum(record.finish_reason == "error" for record in records):
         yield (
             f"{n} failed requests have the text {FAILED!r}: VLMEvalKit asks them again, or scores them 0 where "
@@ -165,10 +168,9 @@ def _maker(replies: TaskReplies) -> _Maker:
         raise UsageError(
             f"{short_name(task.name)} is {kind}, for which VLMEvalKit has no data set: {_ELSEWHERE}"
         )
-    n_open = sum(row.kind not in (CHOICE, YES_NO) for row in task.rows)
-    if n_open:
+    if task.schema.options.source != "letters":
         raise UsageError(
-            f"{short_name(task.name)} has {n_open} open answers, which VLMEvalKit scores with a judge model and "
-            f"columns that a run does not have: {_ELSEWHERE}"
+            f"VLMEvalKit evaluates {short_name(task.name)} with columns of its file that a run does not have: "
+            f"{_ELSEWHERE}"
         )
     return _QuestionsMaker(task, letters, _CONSTANTS.get(dataset_name(replies), {}))

@@ -23,6 +23,8 @@ MAX_ROWS = 1_048_576
 Cell = str | int | None
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """The characters that XML 1.0 does not allow, and the carriage return, which its parsers replace."""
+_ESCAPE = re.compile("_x[0-9A-Fa-f]{4}_")
+"""What spreadsheets show as one character (ECMA-376, ST_Xstring), and pandas as it stands."""
 _NOT_IN_UTF8 = re.compile("[\ud800-\udfff]")
 _NOT_IN_TSV = re.compile("[\0\ud800-\udfff]")
 
@@ -46,6 +48,9 @@ def xlsx_bytes(name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]
         if match := _NOT_IN_XML.search(text):
             fix = "--to lm-eval" if match[0] == "\0" or _NOT_IN_UTF8.match(match[0]) else "a .tsv file"
             raise _refused(name, column, row, _called(match[0]), fix)
+        if match := _ESCAPE.search(text):
+            reason = f"{match[0]}, which spreadsheets take for one character"
+            raise _refused(name, column, row, reason, "a .tsv file")
         if (length := len(text.encode("utf-16-le")) // 2) > MAX_CELL:
             reason = f"{length:,} characters, and a cell holds {MAX_CELL:,}"
             raise _refused(name, column, row, reason, "a .tsv file")

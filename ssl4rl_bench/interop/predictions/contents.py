@@ -52,6 +52,7 @@ def plain(text: str) -> str:
 def _targets(sample: Sample) -> Iterator[str]:
     """Yields the forms in which tools write the right answer."""
     yield sample.target
+    yield f"({sample.target})"
     if sample.target in sample.choices:
         yield sample.choices[sample.target]
         yield str(list(sample.choices).index(sample.target))

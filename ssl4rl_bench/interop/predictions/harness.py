@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.neutral import clean
+from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.interop.predictions.rows import (
     BadRow,
     Faults,
     Prediction,
+    finish_cell,
     id_cell,
     limited,
     refuse,
@@ -45,7 +47,7 @@ _NOT_METRICS = frozenset(
             "input_media",
             "token_counts",
         ),
-        *("doc_hash", "prompt_hash", "target_hash", "filter", "metrics", "schema_version"),
+        *("doc_hash", "prompt_hash", "target_hash", "filter", "metrics", "schema_version", "finish_reason"),
     }
 )
 """Keys of a row that hold no metric."""
@@ -115,11 +117,16 @@ def _prediction(where: str, row: Mapping[str, Any]) -> Prediction:
         for item in documents[: isinstance(doc, dict)]
         if isinstance(item.get("question"), str)
     ]
+    reply = completion(_reply(row))
+    finish_reason = finish_cell(row.get("finish_reason"))
     return Prediction(
         where=where,
         id=id_cell(ids[0], "id") if ids else None,
         number=number,
-        text=_reply(row),
+        text=reply.text,
+        error=reply.error,
+        finish_reason=finish_reason if reply.finish_reason == "stop" else reply.finish_reason,
+        reasoning=reply.reasoning,
         question=text_cell(questions[0], "question") if questions else None,
         prompt=_prompt(row),
         target=None if row.get("target") is None else str(row["target"])[:10_000].strip() or None,

@@ -66,7 +66,7 @@ def import_predictions(
         settings: settings that you know, by name (`stated.SETTINGS`); the others are recorded as unknown.
         allow_partial: import a file that lacks replies, as a partial run.
         extractor: the name of the extractor that reads the replies.
-        progress: receives what was checked and what is unknown, one line each.
+        progress: receives lines about what was checked and what is unknown.
 
     Returns:
         The run. If it exists already, nothing is written.
@@ -244,7 +244,7 @@ def _records(task: Task, spec: RunSpec, matched: Matched) -> Iterator[SampleReco
 def _report(
     file: Predictions, task: Task, matched: Matched, spec: RunSpec, results_file: Path | None, extractor: str
 ) -> Iterator[str]:
-    """Yields what was read, checked and left unknown, one line each."""
+    """Yields lines about what was read, what was checked, and what is unknown."""
     rows, name = matched.predictions.values(), short_name(task.name)
     yield f"{file.path.name}: {len(file.rows)} rows, format {file.format}, sha256 {file.sha256[:12]}"
     if matched.checked:

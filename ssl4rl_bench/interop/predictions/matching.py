@@ -62,8 +62,18 @@ def match(task: Task, file: Predictions, *, allow_partial: bool = False) -> Matc
     """
     readings = [_read(task, file.rows, find) for find in _readings(task, file.rows)]
     best = min(readings, key=lambda reading: reading.n_bad)
-    _check(task, file, best)
+    unasked = _unasked(task, file.rows, best)
+    _check(task, file, best, unasked)
+    if any(not reading.n_bad and reading.samples != best.samples for reading in readings):
+        raise DataError(
+            f"{file.path} does not say whether its row numbers are ids of {short_name(task.name)} or count its rows, "
+            "and has no questions that show it: add a column id"
+        )
     placed, notes = _placed(file, best.samples)
+    if unasked:
+        notes.append(f"{len(unasked)} rows are of questions that {short_name(task.name)} leaves out")
+    if not placed:
+        raise DataError(f"{file.path} has only rows of questions that {short_name(task.name)} leaves out")
     repeats = max(repeat for _, repeat in placed) + 1
     missing = [
         (sample.id, repeat)
@@ -119,9 +129,21 @@ def _read(task: Task, rows: Sequence[Prediction], find: Find) -> _Reading:
     return _Reading(samples, differing, checked)
 
 
-def _check(task: Task, file: Predictions, reading: _Reading) -> None:
+def _unasked(task: Task, rows: Sequence[Prediction], reading: _Reading) -> frozenset[str]:
+    """Returns the places of rows whose questions are in the task's data and are not asked."""
+    ids: frozenset[str] = getattr(task, "unasked", frozenset())
+    return frozenset(
+        row.where
+        for row, sample in zip(rows, reading.samples, strict=True)
+        if sample is None and row.id in ids
+    )
+
+
+def _check(task: Task, file: Predictions, reading: _Reading, unasked: frozenset[str]) -> None:
+    """Raises DataError for rows with unknown ids, or other questions or answers than the task's."""
     name, n_rows = short_name(task.name), len(file.rows)
-    if unknown := [row for row, sample in zip(file.rows, reading.samples, strict=True) if sample is None]:
+    rows_and_samples = zip(file.rows, reading.samples, strict=True)
+    if unknown := [row for row, sample in rows_and_samples if sample is None and row.where not in unasked]:
         first = ", ".join(f"{row.name} in {row.where}" for row in unknown[:_SHOWN])
         raise DataError(
             f"{file.path} is not of {name}: {len(unknown)} of {n_rows} rows have ids that {name} does not have "

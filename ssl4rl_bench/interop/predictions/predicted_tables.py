@@ -1,13 +1,14 @@
 """Reads tables of predictions: VLMEvalKit's prediction files, and tables with ids and texts of any origin.
 
 VLMEvalKit writes the columns of its data set without the images and adds `prediction` (`infer_data_job` in
-vlmeval/inference.py), as xlsx, tsv or json (`dump` in vlmeval/smp/file.py). A file that it has scored also has `hit`
-(`mcq_vanilla_eval` in vlmeval/dataset/utils/multiple_choice.py) or `score` (vlmeval/dataset/image_yorn.py).
+vlmeval/inference.py), and `thinking` if it splits reasoning off. The file is xlsx, tsv or json (`dump` in
+vlmeval/smp/file.py). One that it has scored also has `hit` (`mcq_vanilla_eval` in
+vlmeval/dataset/utils/multiple_choice.py) or `score` (vlmeval/dataset/image_yorn.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -26,6 +27,7 @@ from ssl4rl_bench.interop.predictions.rows import (
 )
 from ssl4rl_bench.interop.predictions.tables import IDS, TEXTS, read_rows
 from ssl4rl_bench.task.tables.cells import index_of
+from ssl4rl_bench.task.taskfile import task_names
 
 FAILED = "Failed to obtain answer"
 """How VLMEvalKit begins the prediction of a request that failed (`INFER_FAIL_MSG` in vlmeval/smp/file.py)."""
@@ -49,25 +51,37 @@ def read_table(path: Path, *, vlmevalkit: bool, task: str | None = None) -> list
     faults = Faults(path)
     columns: tuple[str, str] | None = None
     predictions: list[Prediction] = []
-    others: set[str] = set()
+    of_tasks: list[str] = []
     for where, row in read_rows(path):
         if isinstance(row, str):
             faults.add(where, row)
             continue
         columns = columns or _columns(path, row)
         try:
-            of_task = text_cell(row.get("task"), "task").strip()
-            if task is not None and of_task and full_name(of_task) != full_name(task):
-                others.add(of_task)
-                continue
             predictions.append(_prediction(where, row, columns, vlmevalkit))
+            of_tasks.append("" if vlmevalkit else text_cell(row.get("task"), "task").strip())
         except BadRow as bad:
             faults.add(where, str(bad))
     faults.check()
     if not predictions:
-        names = ", ".join(clean(name, 40) for name in sorted(others)[:5])
-        refuse(path, f"has rows of {names} only, and none of {task}" if others else "has no rows")
-    return predictions
+        refuse(path, "has no rows")
+    return predictions if task is None else _of_task(path, predictions, of_tasks, task)
+
+
+def _of_task(
+    path: Path, predictions: Sequence[Prediction], of_tasks: Sequence[str], task: str
+) -> list[Prediction]:
+    """Returns the rows of a task. A column `task` counts only if it names tasks of this project."""
+    asked, known = full_name(task), {full_name(task), *task_names()}
+    named = {name for name in of_tasks if name and full_name(name) in known}
+    if not named:
+        return [*predictions]
+    if all(full_name(name) != asked for name in named):
+        names = ", ".join(clean(name, 40) for name in sorted(named)[:5])
+        refuse(path, f"has rows of {names}, and none of {clean(task, 40)}: name the task of the file")
+    return [
+        row for row, name in zip(predictions, of_tasks, strict=True) if not name or full_name(name) == asked
+    ]
 
 
 def _columns(path: Path, row: Mapping[str, Any]) -> tuple[str, str]:
@@ -82,6 +96,8 @@ def _columns(path: Path, row: Mapping[str, Any]) -> tuple[str, str]:
 
 def _prediction(where: str, row: Mapping[str, Any], columns: tuple[str, str], vlmevalkit: bool) -> Prediction:
     id_column, text_column = columns
+    if missing := [name for name in columns if name not in row]:
+        raise BadRow(f"it has no {missing[0]}")
     id = id_cell(row[id_column], id_column)
     text = text_cell(row[text_column], text_column)
     error = text_cell(row.get("error"), "error") or None
@@ -98,7 +114,7 @@ def _prediction(where: str, row: Mapping[str, Any], columns: tuple[str, str], vl
         repeat=_repeat(row.get("repeat")),
         error=error,
         finish_reason=finish_reason,
-        reasoning=text_cell(row.get("reasoning"), "reasoning"),
+        reasoning=_optional(row, "reasoning") or _optional(row, "thinking") or "",
         question=_optional(row, "question"),
         options=dict(_options(row)),
         target=_optional(row, "target") or _optional(row, "answer"),

@@ -53,6 +53,8 @@ def read_predictions(path: Path, format: str | None = None, task: str | None = N
         return _of_results(path, results, task)
     chosen = format or _recognized(path)
     if chosen in (LMMS_EVAL, LM_EVAL):
+        if suffix != ".jsonl":
+            refuse(path, f"is not a .jsonl file, as the samples of {_TOOLS[chosen]} are: leave --format out")
         rows = harness.read_samples(path)
     else:
         rows = read_table(path, vlmevalkit=chosen == VLMEVALKIT, task=task)

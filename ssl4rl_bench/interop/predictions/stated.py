@@ -20,7 +20,8 @@ from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.engines.base import DTYPES
 from ssl4rl_bench.interop.predictions.rows import refuse
 from ssl4rl_bench.interop.predictions.tables import json_file
-from ssl4rl_bench.task import blinding, prompts
+from ssl4rl_bench.task import prompts
+from ssl4rl_bench.task.blinding import BLINDINGS
 
 SETTINGS = (
     *("prompt", "image", "chat_template", "temperature", "top_p", "top_k", "max_tokens"),
@@ -31,6 +32,8 @@ _WHOLE = {"top_k": 0, "max_tokens": 1, "min_pixels": 1, "max_pixels": 1, "max_mo
 """Settings that are whole numbers, with their smallest values."""
 _PIXELS = ("min_pixels", "max_pixels")
 _MAX_WHOLE = 1 << 40
+_GREEDY: dict[str, Any] = {"temperature": 0.0, "top_p": 1.0, "top_k": 0}
+"""Greedy decoding, on which the limits of sampling have no effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ def from_user(pairs: Iterable[str]) -> Stated:
                 f"{', '.join(SETTINGS)}{did_you_mean(name, SETTINGS)}"
             )
         values[name] = _parsed(name, text.strip())
+    if values.get("temperature") == 0:
+        values = _GREEDY | values
     return Stated(values)
 
 
@@ -80,7 +85,10 @@ def from_results(path: Path, samples: Path) -> Stated:
     """
     value = json_file(path)
     if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
-        refuse(path, "is no results file of lmms-eval or lm-evaluation-harness, which have the key config")
+        refuse(
+            path,
+            "has no key config, as the results files of lmms-eval and lm-evaluation-harness do: name such a file",
+        )
     config, arguments = value["config"], _arguments(value["config"].get("model_args"))
     values = dict(_sampling(_of_task(path, value.get("configs"), samples)))
     for name in _PIXELS:
@@ -115,7 +123,7 @@ def _of_task(path: Path, configs: Any, samples: Path) -> Mapping[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def _sampling(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def _sampling(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the sampling that generation settings state. Beams are not sampling, so only the length counts."""
     lengths = [settings.get(name) for name in ("max_new_tokens", "max_gen_toks", "max_tokens")]
     values = _whole("max_tokens", next((length for length in lengths if length is not None), None))
@@ -123,7 +131,7 @@ def _sampling(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     if (number(settings.get("num_beams")) or 1) > 1:
         return values
     if settings.get("do_sample") is False or temperature == 0:
-        return values | {"temperature": 0.0, "top_p": 1.0, "top_k": 0}
+        return values | _GREEDY
     if temperature is not None and temperature > 0:
         values |= {"temperature": temperature}
     top_p = number(settings.get("top_p"))
@@ -152,16 +160,17 @@ def _parsed(name: str, text: str) -> Any:
     if name == "prompt":
         return prompts.check_style(text)
     if name == "image":
-        blinding.check_blinding(text)
+        if text not in BLINDINGS:
+            raise UsageError(f"--set image={clean(text)} is unknown (known: {', '.join(BLINDINGS)})")
         return text
     if name == "dtype" and text not in DTYPES:
-        raise UsageError(f"--set dtype={clean(text)} is no number format (known: {', '.join(DTYPES)})")
+        raise UsageError(f"--set dtype={clean(text)} is not a number format (known: {', '.join(DTYPES)})")
     if name in _PIXELS and text == "none":
         return None
     if name in _WHOLE:
-        if not (whole := _whole(name, text)):
+        if not (parsed_number := _whole(name, text)):
             raise UsageError(f"--set {name}={clean(text)} is not a whole number of {_WHOLE[name]} or more")
-        return whole[name]
+        return parsed_number[name]
     if name in ("temperature", "top_p"):
         try:
             parsed = number(float(text))

@@ -26,6 +26,7 @@ _OTHERS = (
     "finish-reason",
     "error",
     "reasoning",
+    "thinking",
     "question",
     "target",
     "answer",

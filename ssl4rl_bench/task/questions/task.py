@@ -33,6 +33,8 @@ class QuestionsTask(LoadedTask):
     schema: Schema
     headline: str
     """The aggregation that the benchmark publishes (`score.aggregate.AGGREGATIONS`)."""
+    unasked: frozenset[str] = field(default=frozenset(), repr=False)
+    """The ids of rows of the data that are no samples: of another split, or without an answer that can be scored."""
 
     @cached_property
     def _rows(self) -> Mapping[str, QuestionRow]:
