@@ -139,7 +139,11 @@ def _sorted(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
 
 def _candidate(name: str, step: int, part: int, folder: Path, saved: tuple[int, float] | None) -> Candidate:
     marked = saved[1] if saved is not None and step <= saved[0] else None
-    match locate(folder):
+    try:
+        located = locate(folder)
+    except OSError:  # the trainer is deleting it
+        located = None
+    match located:
         case Unmerged() as unmerged:
             return Candidate(name, step, part, folder, unmerged.folder, unmerged, marked)
         case place:

@@ -90,14 +90,7 @@ def watch(
     Raises:
         BenchError: for any error that ends the watch. Evaluations and judgements so far are kept.
     """
-    check_extractor(plan.extractor)
-    # Check first what would otherwise fail only after the first checkpoint was evaluated.
-    if resolve_name(plan.engine) == "openai":
-        raise UsageError("watch cannot load other weights into a server: use --engine vllm or hf")
-    if any(how["limit"] for how in plan.loading.values()) and "partial" not in asked.policy.allow:
-        raise UsageError('--limit makes partial runs: allow them in the policy (allow = ["partial"])')
-    if asked.merge is not None:
-        check_command(asked.merge)
+    _check(plan, asked)
     stop_file = None if asked.stop_file is None else StopFile(asked.stop_file)
     if stop_file is not None and stop_file.check():
         say(f"{stop_file.path} exists already, and stays as it is: remove it before you train on")
@@ -135,6 +128,17 @@ def watch(
             asked.dashboards.close()
     say(f"{len(watched.new)} new, {len(history.entries)} in all: {out / pages.PAGE}")
     return watched
+
+
+def _check(plan: EvaluationPlan, asked: WatchSettings) -> None:
+    """Checks what would otherwise fail only after the first checkpoint was evaluated."""
+    check_extractor(plan.extractor)
+    if resolve_name(plan.engine) == "openai":
+        raise UsageError("watch cannot load other weights into a server: use --engine vllm or hf")
+    if any(how["limit"] for how in plan.loading.values()) and "partial" not in asked.policy.allow:
+        raise UsageError('--limit makes partial runs: allow them in the policy (allow = ["partial"])')
+    if asked.merge is not None:
+        check_command(asked.merge)
 
 
 @dataclass
