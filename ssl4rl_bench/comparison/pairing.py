@@ -25,6 +25,7 @@ from ssl4rl_bench.run.spec import REPLAY, RunSpec
 from ssl4rl_bench.score.outcomes import Outcomes
 
 _UNKNOWN = "unknown settings of "
+_CHECKPOINT = re.compile(r"(step|checkpoint)-\d+|global_step_\d+")
 """The beginning of the description of a setting that an imported run does not know."""
 
 
@@ -220,16 +221,17 @@ def _keys(outcomes: Outcomes) -> list[tuple[str, int]]:
 def labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     """Returns the labels of runs: the name of the model, or only its last part if it is a longer path.
 
-    A training checkpoint ("step-000150") keeps its parent folder. Duplicates get the run's folder in
-    brackets.
+    A training checkpoint ("step-000150", "global_step_150/actor/huggingface") keeps its parent folder. Duplicates
+    get the run's folder in brackets.
     """
     short = []
-    for name in names:
-        parts = Path(name).parts
-        last = (
-            parts[-2:] if len(parts) > 2 and re.fullmatch(r"(step|checkpoint)-\d+", parts[-1]) else parts[-1:]
-        )
-        short.append(name if len(parts) <= 2 else "/".join(last))
+    for model in names:
+        name, parts = model, Path(model).parts
+        if len(parts) > 2:
+            if parts[-1] == "huggingface":  # where verl and EasyR1 put the weights of a checkpoint
+                parts = parts[: -2 if parts[-2] == "actor" else -1]
+            name = "/".join(parts[-2 if _CHECKPOINT.fullmatch(parts[-1]) else -1 :])
+        short.append(name)
     count = Counter(short)
     return [
         name if count[name] == 1 else f"{name} ({path.name})" for name, path in zip(short, paths, strict=True)
