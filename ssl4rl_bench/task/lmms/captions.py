@@ -12,10 +12,9 @@ together give lmms-eval's value, which is checked.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from ssl4rl_bench.core.errors import MissingDependency
 from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.stats.bootstrap import RESAMPLES, SEED, Statistic, packed, percentiles, resampled
 
 if TYPE_CHECKING:
     from ssl4rl_bench.task.lmms.configured import Configured
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 KINDS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
 """The metrics, as the names of lmms-eval's metrics end."""
-RESAMPLES = 1000
-SEED = 0
-_BLOCK = 50
-"""Number of resamples computed at once."""
 _NEAR = 1e-6
 _Floats = NDArray[np.float64]
 
@@ -64,7 +60,7 @@ def caption_metrics(configured: Configured, replies: Sequence[Reply]) -> dict[st
     Returns:
         By metric: `value`, `n` documents, `higher_is_better`, `of` "corpus", `ci95`, and for the metrics of
         captions `bootstrap` {resamples, seed, documents, replicates}. `documents` is a digest of the documents
-        that were resampled; `replicates` are the resampled values as float32 in base64. Runs with the same
+        that were resampled; `replicates` are the resampled values (`bootstrap.packed`). Runs with the same
         `documents` have the same resamples, so that their replicates can be subtracted. Without an interval,
         `ci95` is None. Only the first repeat counts.
     """
@@ -93,19 +89,6 @@ def caption_metrics(configured: Configured, replies: Sequence[Reply]) -> dict[st
     return out
 
 
-def replicates_of(metric: Mapping[str, Any]) -> _Floats | None:
-    """Returns the resampled values of a metric in result.json, shape (resamples,); None if it has none."""
-    stored = metric.get("bootstrap")
-    if not isinstance(stored, Mapping):
-        return None
-    return np.frombuffer(base64.b64decode(stored["replicates"]), "<f4").astype(np.float64)
-
-
-def percentiles(values: _Floats) -> list[float]:
-    """Returns the 2.5th and the 97.5th percentile."""
-    return [float(end) for end in np.percentile(values, [2.5, 97.5])]
-
-
 def _bootstrapped(name: str, value: float | None, items: Sequence[Any], documents: str) -> dict[str, Any]:
     """Returns the interval of a metric, and its resampled values."""
     kind = next((kind for kind in KINDS if name.endswith(kind)), None)
@@ -116,27 +99,16 @@ def _bootstrapped(name: str, value: float | None, items: Sequence[Any], document
         ones = np.ones((1, len(items)))
         if value is None or abs(float(function(ones)[0]) - value) > _NEAR * max(1.0, abs(value)):
             return {"ci95": None}
-        values = np.concatenate([function(weights) for weights in _resamples(len(items))])
+        values = resampled(function, len(items))
     return {
-        "ci95": percentiles(values),
+        "ci95": list(percentiles(values)),
         "bootstrap": {
             "resamples": RESAMPLES,
             "seed": SEED,
             "documents": documents,
-            "replicates": base64.b64encode(values.astype("<f4").tobytes()).decode(),
+            "replicates": packed(values),
         },
     }
-
-
-def _resamples(n: int) -> Iterator[_Floats]:
-    """Yields how often each document is in each resample, shape (up to `_BLOCK`, documents)."""
-    draw = np.random.default_rng(SEED)
-    for _ in range(RESAMPLES // _BLOCK):
-        yield draw.multinomial(n, np.full(n, 1.0 / n), size=_BLOCK).astype(np.float64)
-
-
-Statistic = Callable[[_Floats], _Floats]
-"""The values of resamples: of weights of shape (resamples, documents)."""
 
 
 def _statistic(kind: str, items: Sequence[Any]) -> contextlib.AbstractContextManager[Statistic] | None:
@@ -208,6 +180,10 @@ def _meteor(right: Captions, given: Captions) -> Iterator[Statistic]:
         counts = np.array(
             [[float(x) for x in scorer._stat(texts[0], right[n]).split()] for n, texts in given.items()]
         )
+
+        # METEOR does not count the one chunk of a caption that equals a reference in its sums.
+        perfect = (counts[:, 0] == counts[:, 1]) & (counts[:, -2] == counts[:, 0]) & (counts[:, -3] == 1.0)
+        counts[perfect, -3] = 0.0
 
         def value(weights: _Floats) -> _Floats:
             out = []
