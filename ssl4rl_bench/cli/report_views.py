@@ -42,7 +42,8 @@ def choose_runs(
     if not real:  # blind runs can be compared with each other
         real, blind = list(evaluated), []
     base, others = choose_baseline(real, baseline)
-    benchmarks = [name for name in tasks if not base.task(name).probe]
+    scored = [name for name in tasks if name not in base.without_scores]
+    benchmarks = [name for name in scored if not base.task(name).probe]
     return gather_runs(
         base,
         others,

@@ -72,69 +72,68 @@ def caption_metrics(configured: Configured, replies: Sequence[Reply]) -> dict[st
         if not repeat
     )
     results = [configured.score(place, text) for place, text in chosen]
-    out: dict[str, Any] = {}
-    with _tokenized_once():
-        for name in configured.metrics:
-            items = [result[name] for result in results if name in result]
-            if not items:
-                continue
-            value = number(configured.aggregate(name, items))
-            out[name] = {
-                "value": value,
-                "n": len(items),
-                "higher_is_better": configured.higher_is_better(name),
-                "of": "corpus",
-                **_bootstrapped(name, value, items, sha256_json([place for place, _ in chosen])),
-            }
-    return out
-
-
-def _bootstrapped(name: str, value: float | None, items: Sequence[Any], documents: str) -> dict[str, Any]:
-    """Returns the interval of a metric, and its resampled values."""
-    kind = next((kind for kind in KINDS if name.endswith(kind)), None)
-    statistic = None if value is None or kind is None else _statistic(kind, items)
-    if statistic is None or len(items) < 2:
-        return {"ci95": None}
-    with statistic as function:
-        ones = np.ones((1, len(items)))
-        if value is None or abs(float(function(ones)[0]) - value) > _NEAR * max(1.0, abs(value)):
-            return {"ci95": None}
-        values = resampled(function, len(items))
+    items = {
+        name: held
+        for name in configured.metrics
+        if (held := [result[name] for result in results if name in result])
+    }
+    with _fewer_programs():
+        values = {name: number(configured.aggregate(name, held)) for name, held in items.items()}
+        texts = _tokenized(next(iter(items.values()), ()))
+    documents = sha256_json([place for place, _ in chosen])
     return {
-        "ci95": list(percentiles(values)),
-        "bootstrap": {
-            "resamples": RESAMPLES,
-            "seed": SEED,
-            "documents": documents,
-            "replicates": packed(values),
-        },
+        name: {
+            "value": value,
+            "n": len(items[name]),
+            "higher_is_better": configured.higher_is_better(name),
+            "of": "corpus",
+            **_bootstrapped(name, value, texts, documents),
+        }
+        for name, value in values.items()
     }
 
 
-def _statistic(kind: str, items: Sequence[Any]) -> contextlib.AbstractContextManager[Statistic] | None:
-    """Returns a statistic, which may hold a process; None if the items are no captions of different images."""
+Captions = Mapping[int, list[str]]
+"""Tokenized captions, by document."""
+
+
+def _bootstrapped(
+    name: str, value: float | None, texts: tuple[Captions, Captions] | None, documents: str
+) -> dict[str, Any]:
+    """Returns the interval of a metric, and its resampled values."""
+    kind = next((kind for kind in KINDS if name.endswith(kind)), None)
+    if value is None or kind is None or texts is None or len(texts[0]) < 2:
+        return {"ci95": None}
+    n = len(texts[0])
+    with _statistic(kind, *texts) as statistic:
+        if abs(float(statistic(np.ones((1, n)))[0]) - value) > _NEAR * max(1.0, abs(value)):
+            return {"ci95": None}
+        values = resampled(statistic, n)
+    stored = {"resamples": RESAMPLES, "seed": SEED, "documents": documents, "replicates": packed(values)}
+    return {"ci95": list(percentiles(values)), "bootstrap": stored}
+
+
+def _tokenized(items: Sequence[Any]) -> tuple[Captions, Captions] | None:
+    """Returns the references and the captions; None if the items are no captions of different images."""
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
     keys = ("answer", "pred", "image_id")
     if not all(isinstance(item, Mapping) and all(key in item for key in keys) for item in items):
         return None
-    if len({item["image_id"] for item in items}) < len(items):
+    if not items or len({item["image_id"] for item in items}) < len(items):
         return None
-    right = _tokens({n: [{"caption": text} for text in item["answer"]] for n, item in enumerate(items)})
-    given = _tokens({n: [{"caption": item["pred"]}] for n, item in enumerate(items)})
+    right = {n: [{"caption": text} for text in item["answer"]] for n, item in enumerate(items)}
+    given = {n: [{"caption": item["pred"]}] for n, item in enumerate(items)}
+    return PTBTokenizer().tokenize(right), PTBTokenizer().tokenize(given)
+
+
+def _statistic(kind: str, right: Captions, given: Captions) -> contextlib.AbstractContextManager[Statistic]:
+    """Returns a statistic of resamples, which may hold a process."""
     if kind == "METEOR":
         return _meteor(right, given)
     if kind in ("ROUGE_L", "CIDEr"):
         return contextlib.nullcontext(_mean(kind, right, given))
     return contextlib.nullcontext(_bleu(int(kind[-1]), right, given))
-
-
-Captions = Mapping[int, list[str]]
-
-
-def _tokens(captions: Mapping[int, list[dict[str, str]]]) -> Captions:
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-    tokens: Captions = PTBTokenizer().tokenize(captions)
-    return tokens
 
 
 def _mean(kind: str, right: Captions, given: Captions) -> Statistic:
@@ -201,20 +200,40 @@ def _meteor(right: Captions, given: Captions) -> Iterator[Statistic]:
 
 
 @contextlib.contextmanager
-def _tokenized_once() -> Iterator[None]:
-    """Context manager: equal captions are tokenized once, not once per metric, which starts Java every time."""
+def _fewer_programs() -> Iterator[None]:
+    """Context manager: starts Java three times, instead of three times per metric as lmms-eval's aggregations do.
+
+    Equal captions are tokenized once, and METEOR's program starts when METEOR is computed. Values do not change.
+    """
+    from pycocoevalcap.meteor.meteor import Meteor
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    original, known = PTBTokenizer.tokenize, {}
+    tokenize, start, compute, end = (
+        PTBTokenizer.tokenize,
+        Meteor.__init__,
+        Meteor.compute_score,
+        Meteor.__del__,
+    )
+    known: dict[Any, list[list[str]]] = {}
 
-    def tokenize(self: Any, captions: Mapping[Any, Sequence[Mapping[str, str]]]) -> dict[Any, list[str]]:
+    def once(self: Any, captions: Mapping[Any, Sequence[Mapping[str, str]]]) -> dict[Any, list[str]]:
         texts = tuple(tuple(one["caption"] for one in group) for group in captions.values())
         if texts not in known:
-            known[texts] = list(original(self, captions).values())
+            known[texts] = list(tokenize(self, captions).values())
         return {place: list(group) for place, group in zip(captions, known[texts], strict=True)}
 
-    PTBTokenizer.tokenize = tokenize
+    def started(self: Any, right: Captions, given: Captions) -> Any:
+        start(self)
+        return compute(self, right, given)
+
+    def ended(self: Any) -> None:
+        if hasattr(self, "meteor_p"):
+            end(self)
+
+    PTBTokenizer.tokenize, Meteor.compute_score, Meteor.__del__ = once, started, ended
+    Meteor.__init__ = lambda self: None
     try:
         yield
     finally:
-        PTBTokenizer.tokenize = original
+        PTBTokenizer.tokenize, Meteor.compute_score = tokenize, compute
+        Meteor.__init__, Meteor.__del__ = start, end
