@@ -12,6 +12,7 @@ from typing import Any
 import lmms_rows
 import pytest
 from commands import bench
+from pages import all_commands
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.types import Completion
@@ -89,7 +90,6 @@ def evaluated_by_lmms_eval(place: Path, name: str) -> Any:
 
     folder = find_registered(name).path.parent
     manager = TaskManager(include_path=str(folder), include_defaults=False)
-    kwargs = {"data_files": {"val": str(place / f"{name}.parquet")}}
     split = {"mmstar": "val", CAPTIONS: "val", "mmvp": "train"}.get(name, "test")
     kwargs = {"data_files": {split: str(place / f"{name}.parquet")}}
     source = {"task": name, "dataset_path": "parquet", "dataset_name": None, "dataset_kwargs": kwargs}
@@ -208,7 +208,7 @@ def test_data_of_another_task_are_refused(place: Path) -> None:
     ("name", "reason"),
     [
         ("coco_karpathy_val", "downloads from addresses in the data"),
-        ("llava_in_the_wild", "calls a judge over the network"),
+        ("hallusion_bench_image", "calls a judge over the network"),
     ],
 )
 def test_functions_that_use_the_network_are_refused(name: str, reason: str, place: Path) -> None:
@@ -230,3 +230,23 @@ def test_corpus_metrics_are_compared_and_not_gated(place: Path, tmp_path: Path) 
     policy.write_text(f'[[rule]]\ntask = "lmms:{CAPTIONS}"\nkind = "no_worse_than"\nmargin = 0.5\n')
     done = bench("gate", "--baseline", place / "mixed", "--candidate", place / "other", "--policy", policy)
     assert done.code == 2 and "no score per question" in done.text and "coco_CIDEr" in done.text
+
+
+def test_the_documented_commands(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's commands, with replayed replies instead of a model, and with drawn documents."""
+    monkeypatch.chdir(tmp_path)
+    for path in place.glob("*.parquet"):
+        (tmp_path / path.name).symlink_to(path)
+    texts = [command.text for command in all_commands() if command.page == "docs/other-tools.md"]
+    texts = [text for text in texts if "lmms:" in text or "lmms-" in text]
+    assert len(texts) == 5
+    for text in texts:
+        words = text.split()[1:]
+        if words[0] == "run":
+            words[1:3] = ["--engine", "replay", "--set", f"replies={place / 'mixed.jsonl'}"]
+            if "--data" not in words:
+                words += [
+                    word for name in ("mmstar", "ai2d") for word in ("--data", f"lmms:{name}={name}.parquet")
+                ]
+        done = bench(*words)
+        assert done.code == 0, done.text
