@@ -25,7 +25,7 @@ from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.engines.checkpoints.steps import step_of
 from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.gating.rule_tests import limit_of
-from ssl4rl_bench.reports.dashboards.base import Header, Record
+from ssl4rl_bench.reports.dashboards.base import Header, StepRecord
 from ssl4rl_bench.reports.gate.text import describe_test, headline, worst_first
 from ssl4rl_bench.run.rundir import slug_of
 from ssl4rl_bench.run.spec import RunSpec
@@ -57,7 +57,7 @@ def header_of(spec: RunSpec, result: Mapping[str, Any] | None = None) -> Header:
     return Header(name, spec.sha256[:32], redact(facts), (spec.qualifier,) if spec.qualifier else ())
 
 
-def record_of_result(spec: RunSpec, result: Mapping[str, Any], step: int | None = None) -> Record:
+def record_of_result(spec: RunSpec, result: Mapping[str, Any], step: int | None = None) -> StepRecord:
     """Returns the figures of a run: of each task the aggregation that it publishes, and `row_micro` overall.
 
     Args:
@@ -76,10 +76,10 @@ def record_of_result(spec: RunSpec, result: Mapping[str, Any], step: int | None 
                 names = keys_of(by_level.get(level, {}))
                 for name, cell in by_level.get(level, {}).items():
                     scalars |= _cell(f"{start}/{level}/{names[name]}", cell)
-    return Record(step_of(spec.model) if step is None else step, scalars)
+    return StepRecord(step_of(spec.model) if step is None else step, scalars)
 
 
-def record_of_gate(gate: Gate, spec: RunSpec) -> Record:
+def record_of_gate(gate: Gate, spec: RunSpec) -> StepRecord:
     """Returns the verdict of a gate with its tests, at the step of the candidate.
 
     Args:
@@ -100,7 +100,7 @@ def record_of_gate(gate: Gate, spec: RunSpec) -> Record:
         for guard in gate.guarded
     ]
     texts = {"gate/headline": headline(gate), "gate/tests": "\n".join(lines)}
-    return Record(step_of(spec.model), scalars, clean_texts(texts))
+    return StepRecord(step_of(spec.model), scalars, clean_texts(texts))
 
 
 def clean_texts(texts: Mapping[str, str]) -> dict[str, str]:

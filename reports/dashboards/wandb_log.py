@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.engines.reach import unreachable
-from ssl4rl_bench.reports.dashboards.base import Header, Log, Record
+from ssl4rl_bench.reports.dashboards.base import Header, Log, StepRecord
 
 PROJECT = "ssl4rl-bench"
 STEP = "trainer_step"
@@ -53,7 +53,7 @@ class WandbLog:
             return f"wandb sync --append {Path(self._run.settings.sync_dir)} ({self._offline})"
         return str(self._run.url)
 
-    def write(self, record: Record) -> None:
+    def write(self, record: StepRecord) -> None:
         values: Mapping[str, Any] = {**record.scalars, **record.texts}
         for axis in {name.partition("/")[0] for name in values} - self._axes:
             self._run.define_metric(f"{axis}/*", step_metric=STEP)

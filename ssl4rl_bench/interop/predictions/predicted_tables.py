@@ -34,16 +34,21 @@ FAILED = "Failed to obtain answer"
 """How VLMEvalKit begins the prediction of a request that failed (`INFER_FAIL_MSG` in vlmeval/smp/file.py)."""
 
 
-def is_vlmevalkit(columns: Mapping[str, Any]) -> bool:
-    """Whether a row has the columns that every prediction file of VLMEvalKit has."""
-    return "index" in columns and "prediction" in columns
+_THEIRS = ("index", "prediction")
+"""VLMEvalKit's columns of the id and of the reply."""
+
+
+def is_vlmevalkit(path: Path, columns: Mapping[str, Any]) -> bool:
+    """Whether a row has the columns, and its file the type, of VLMEvalKit's prediction files."""
+    return path.suffix.lower() in (".xlsx", ".tsv", ".json") and {*_THEIRS, "question"} <= columns.keys()
 
 
 def read_table(path: Path, *, vlmevalkit: bool, task: str | None = None) -> list[Prediction]:
     """Reads a table of predictions.
 
     Args:
-        vlmevalkit: whether VLMEvalKit's texts for failed requests count as failures.
+        vlmevalkit: whether VLMEvalKit wrote the file. Its text for a failed request counts as a failure there, and
+            in any table with its names of columns.
         task: the name of a task. Rows whose column `task` names another one are left out.
 
     Raises:
@@ -60,7 +65,8 @@ def read_table(path: Path, *, vlmevalkit: bool, task: str | None = None) -> list
             continue
         columns = columns or _columns(path, row)
         try:
-            predictions.append(_prediction(where, row, columns, vlmevalkit, is_xlsx))
+            theirs = vlmevalkit or columns == _THEIRS
+            predictions.append(_prediction(where, row, columns, theirs, is_xlsx))
             of_tasks.append("" if vlmevalkit else text_cell(row.get("task"), "task").strip())
         except BadRow as bad:
             faults.add(where, str(bad))
