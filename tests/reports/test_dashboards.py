@@ -115,11 +115,20 @@ def test_a_cell_without_a_value_has_only_its_n() -> None:
     spec = RunSpec("out/checkpoint-50", "f", {}, "mock", "1")
     empty = {"value": None, "ci95": None, "n": 0, "unread": None}
     aggregates = {"row_micro": {"overall": empty, "l1": {}, "l2": {"a b": empty, "a.b": empty}, "l3": {}}}
-    result = {"tasks": {"ssl4rl_x": {"aggregates": aggregates, "probe": {}}}}
+    metrics = {
+        "CIDEr": {"value": 0.8, "n": 5, "ci95": [0.7, 0.9]},
+        "ROUGE L": {"value": None, "n": 0, "ci95": None},
+    }
+    result = {"tasks": {"ssl4rl_x": {"aggregates": aggregates, "probe": {}, "metrics": metrics}}}
     assert record_of_result(spec, result).scalars == {
         "x/row_micro/overall/n": 0.0,
         "x/row_micro/l2/a_b/n": 0.0,
         "x/row_micro/l2/a.b/n": 0.0,
+        "x/metrics/CIDEr/value": 0.8,
+        "x/metrics/CIDEr/low": 0.7,
+        "x/metrics/CIDEr/high": 0.9,
+        "x/metrics/CIDEr/n": 5.0,
+        "x/metrics/ROUGE_L/n": 0.0,
     }
 
 
