@@ -103,6 +103,7 @@ PACKAGES: tuple[Need, ...] = (
     Need("httpx", "openai", "engine openai", (0, 27)),
     Need("ray", "ray", "several engines at once (run --workers)", (2, 50), (3,)),
     Need("av", "video", "videos in ask", (14,)),
+    Need("openpyxl", "xlsx", "predictions in .xlsx files (import, export)", (3, 1, 5)),
     Need("scikit-learn", "blind", "what blind guesses earn (validate of an SSL task)", (1, 5)),
     Need("trl", "train", "training", (1, 16), (1, 17)),
     Need("peft", "train", "training adapters", (0, 18)),

@@ -45,7 +45,9 @@ def bench(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def run(model: str | Path, out: Path, *options: str) -> Path:
-    done = bench("run", "--model", model, "--tasks", "scenes", "--engine", "hf", *BATCH, *options, "--out", out)
+    done = bench(
+        "run", "--model", model, "--tasks", "scenes", "--engine", "hf", *BATCH, *options, "--out", out
+    )
     assert done.returncode == 0, done.stderr
     return out
 
