@@ -10,7 +10,7 @@ from ssl4rl_bench.core.identity import sha256_json
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class StepRecord:
     """Numbers and texts at one step of a training."""
 
     step: int | None
@@ -46,7 +46,7 @@ class Log(Protocol):
         """Where it can be seen, or what to do to see it."""
         ...
 
-    def write(self, record: Record) -> None:
+    def write(self, record: StepRecord) -> None:
         """Writes a record."""
         ...
 

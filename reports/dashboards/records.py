@@ -3,6 +3,7 @@
 | name | values |
 |---|---|
 | `TASK/AGGREGATION/overall/...`, `TASK/AGGREGATION/LEVEL/CATEGORY/...` | `value`, `low`, `high`, `n`, `unread` |
+| `TASK/metrics/METRIC/...` | the same of the metrics that lmms-eval computes for its tasks |
 | `gate/TASK/AGGREGATION/LEVEL/CATEGORY/...` | `difference`, `low`, `high`, `n` against the baseline |
 | `gate/.../RULE/...` | `lower` (simultaneous bound), `limit`, `verdict` |
 | `change/TASK/CATEGORY/...` | `difference`, `low`, `high`, `n`, `p` of a watch's checkpoint against its baseline |
@@ -25,7 +26,7 @@ from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.engines.checkpoints.steps import step_of
 from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.gating.rule_tests import limit_of
-from ssl4rl_bench.reports.dashboards.base import Header, Record
+from ssl4rl_bench.reports.dashboards.base import Header, StepRecord
 from ssl4rl_bench.reports.gate.text import describe_test, headline, worst_first
 from ssl4rl_bench.run.rundir import slug_of
 from ssl4rl_bench.run.spec import RunSpec
@@ -57,7 +58,7 @@ def header_of(spec: RunSpec, result: Mapping[str, Any] | None = None) -> Header:
     return Header(name, spec.sha256[:32], redact(facts), (spec.qualifier,) if spec.qualifier else ())
 
 
-def record_of_result(spec: RunSpec, result: Mapping[str, Any], step: int | None = None) -> Record:
+def record_of_result(spec: RunSpec, result: Mapping[str, Any], step: int | None = None) -> StepRecord:
     """Returns the figures of a run: of each task the aggregation that it publishes, and `row_micro` overall.
 
     Args:
@@ -76,10 +77,13 @@ def record_of_result(spec: RunSpec, result: Mapping[str, Any], step: int | None 
                 names = keys_of(by_level.get(level, {}))
                 for name, cell in by_level.get(level, {}).items():
                     scalars |= _cell(f"{start}/{level}/{names[name]}", cell)
-    return Record(step_of(spec.model) if step is None else step, scalars)
+        metrics = scored.get("metrics", {})  # those of another program, such as lmms-eval's CIDEr
+        for name, key in keys_of(metrics).items():
+            scalars |= _cell(f"{key_of(short_name(task))}/metrics/{key}", metrics[name])
+    return StepRecord(step_of(spec.model) if step is None else step, scalars)
 
 
-def record_of_gate(gate: Gate, spec: RunSpec) -> Record:
+def record_of_gate(gate: Gate, spec: RunSpec) -> StepRecord:
     """Returns the verdict of a gate with its tests, at the step of the candidate.
 
     Args:
@@ -100,7 +104,7 @@ def record_of_gate(gate: Gate, spec: RunSpec) -> Record:
         for guard in gate.guarded
     ]
     texts = {"gate/headline": headline(gate), "gate/tests": "\n".join(lines)}
-    return Record(step_of(spec.model), scalars, clean_texts(texts))
+    return StepRecord(step_of(spec.model), scalars, clean_texts(texts))
 
 
 def clean_texts(texts: Mapping[str, str]) -> dict[str, str]:
@@ -127,7 +131,7 @@ def _cell(place: str, cell: Mapping[str, Any]) -> dict[str, float]:
     if cell["value"] is None:
         return {f"{place}/n": float(cell["n"])}
     out = _bounded(place, "value", cell["value"], cell["ci95"], cell["n"])
-    if cell["unread"] is not None:
+    if cell.get("unread") is not None:
         out[f"{place}/unread"] = cell["unread"]
     return out
 

@@ -20,7 +20,7 @@ from ssl4rl_bench.core.errors import BenchError, MissingDependency, UsageError, 
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.redaction import redact
-from ssl4rl_bench.reports.dashboards.base import Header, Log, Record
+from ssl4rl_bench.reports.dashboards.base import Header, Log, StepRecord
 
 TRACKERS = ("tensorboard", "trackio", "wandb")
 """The trackers; the extra that installs each has its name."""
@@ -72,7 +72,7 @@ class Dashboards:
     _open: dict[tuple[Target, str], Log] = field(default_factory=dict)
     _failed: set[Target] = field(default_factory=set)
 
-    def send(self, folder: Path, header: Header, records: Sequence[Record]) -> None:
+    def send(self, folder: Path, header: Header, records: Sequence[StepRecord]) -> None:
         """Sends the records that were not sent from this folder before. Never raises an error of a tracker.
 
         Args:
@@ -104,7 +104,7 @@ class Dashboards:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _send(self, target: Target, folder: Path, header: Header, records: Sequence[Record]) -> None:
+    def _send(self, target: Target, folder: Path, header: Header, records: Sequence[StepRecord]) -> None:
         key = f"{target} {header.id}"
         sent = _read(folder / FILE)
         known = sent.get(key, [])
@@ -118,10 +118,10 @@ class Dashboards:
             log.write(record)
             known = [*known, record.digest]
             write_json(folder / FILE, {"schema": SCHEMA, "sent": {**sent, key: known}})
-            if record.step is None:
-                self.say(
-                    f"{target}: {header.name} has no step in its name or its files, so it is logged without one"
-                )
+        if any(record.step is None for record in new):
+            self.say(
+                f"{target}: {header.name} has no step in its name or its files, so it is logged without one"
+            )
 
     def _fail(self, target: Target, folder: Path, error: Exception) -> None:
         self._failed.add(target)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.reports.dashboards.base import Header, Log, Record
+from ssl4rl_bench.reports.dashboards.base import Header, Log, StepRecord
 
 
 class TensorboardLog:
@@ -22,13 +22,13 @@ class TensorboardLog:
         self._writer: Any = EventFileWriter(str(folder))
         if is_new:
             about = json.dumps({**header.facts, "tags": header.tags}, indent=1, ensure_ascii=False)
-            self.write(Record(0, {}, {"provenance": f"{header.name}\n{about}"}))
+            self.write(StepRecord(0, {}, {"provenance": f"{header.name}\n{about}"}))
 
     @property
     def place(self) -> str:
         return f"tensorboard --logdir {self._folder}"
 
-    def write(self, record: Record) -> None:
+    def write(self, record: StepRecord) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.compat.proto.tensor_pb2 import TensorProto
@@ -46,6 +46,7 @@ class TensorboardLog:
             values.append(Summary.Value(tag=name, metadata=about, tensor=tensor))
         event = Event(wall_time=time.time(), step=record.step or 0, summary=Summary(value=values))
         self._writer.add_event(event)
+        self._writer.flush()  # a watch may be killed
 
     def close(self) -> None:
         self._writer.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.engines.reach import unreachable
-from ssl4rl_bench.reports.dashboards.base import Header, Log, Record
+from ssl4rl_bench.reports.dashboards.base import Header, Log, StepRecord
 
 PROJECT = "ssl4rl-bench"
 
@@ -44,7 +44,7 @@ class TrackioLog:
     def place(self) -> str:
         return f"trackio show --project {self._project}"
 
-    def write(self, record: Record) -> None:
+    def write(self, record: StepRecord) -> None:
         self._run.log({**record.scalars, **record.texts}, step=record.step)
 
     def close(self) -> None:

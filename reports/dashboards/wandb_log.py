@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.engines.reach import unreachable
-from ssl4rl_bench.reports.dashboards.base import Header, Log, Record
+from ssl4rl_bench.reports.dashboards.base import Header, Log, StepRecord
 
 PROJECT = "ssl4rl-bench"
 STEP = "trainer_step"
@@ -34,6 +34,7 @@ class WandbLog:
             x_disable_machine_info=True,
             x_save_requirements=False,
             init_timeout=20.0,
+            reinit="create_new",  # a run of the same process, such as a notebook's, goes on
         )
         self._run: Any = wandb.init(
             project=project,
@@ -51,9 +52,9 @@ class WandbLog:
     def place(self) -> str:
         if self._offline:
             return f"wandb sync --append {Path(self._run.settings.sync_dir)} ({self._offline})"
-        return str(self._run.url)
+        return str(self._run.url or "nowhere, as WANDB_MODE says")
 
-    def write(self, record: Record) -> None:
+    def write(self, record: StepRecord) -> None:
         values: Mapping[str, Any] = {**record.scalars, **record.texts}
         for axis in {name.partition("/")[0] for name in values} - self._axes:
             self._run.define_metric(f"{axis}/*", step_metric=STEP)
@@ -68,16 +69,18 @@ def open_wandb(header: Header, folder: Path, destination: str) -> Log:  # noqa: 
     """Opens a run of the project `destination`, which may be ENTITY/PROJECT."""
     entity, _, project = destination.rpartition("/")
     project = project or os.environ.get("WANDB_PROJECT") or PROJECT
-    return WandbLog(header, project, entity or None, _why_offline())
+    return WandbLog(header, project, entity or None, why_offline())
 
 
-def _why_offline() -> str:
+def why_offline() -> str:
     """Returns why the run is kept offline; empty if it is sent."""
     import wandb
 
     asked = os.environ.get("WANDB_MODE", "")
-    if asked:
-        return "WANDB_MODE=offline" if asked in ("offline", "dryrun") else ""
+    if asked == "disabled":
+        return ""
+    if asked in ("offline", "dryrun"):
+        return f"WANDB_MODE={asked}"
     if not wandb.api.api_key:  # otherwise `wandb.init` would ask for it
         return "no key: `wandb login`"
     reason = unreachable(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai")

@@ -140,6 +140,7 @@ def run(
     from ssl4rl_bench.evaluation import EvaluationPlan
     from ssl4rl_bench.run.shards import Shard
 
+    dashboards = open_dashboards(log)
     options = EngineOptions(base_urls=tuple(base_url or ()), replies=replies, mock=mock, workers=workers)
     plan = EvaluationPlan.of(
         model or [],
@@ -162,7 +163,6 @@ def run(
         shard=None if shard is None else Shard.parse(shard),
         command=tuple(sys.argv),
     )
-    dashboards = open_dashboards(log)
     if dry_run:
         print_plan(plan)
     else:

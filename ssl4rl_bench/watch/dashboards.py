@@ -8,7 +8,7 @@ from pathlib import Path
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.names import short_name
-from ssl4rl_bench.reports.dashboards.base import Header, Record
+from ssl4rl_bench.reports.dashboards.base import Header, StepRecord
 from ssl4rl_bench.reports.dashboards.records import (
     VERDICTS,
     change_scalars,
@@ -45,7 +45,7 @@ def send_history(
     dashboards.send(folder, header, records)
 
 
-def record_of_entry(entry: Entry, run: Evaluated) -> Record:
+def record_of_entry(entry: Entry, run: Evaluated) -> StepRecord:
     """Returns the figures of a checkpoint, its verdict, and its changes from the baseline."""
     scalars = dict(record_of_result(run.spec, run.result, entry.step).scalars)
     for change in entry.changes:
@@ -63,4 +63,4 @@ def record_of_entry(entry: Entry, run: Evaluated) -> Record:
         "gate/hint": entry.hint or "",
         "model/fingerprint": entry.fingerprint,
     }
-    return Record(entry.step, scalars, clean_texts(texts))
+    return StepRecord(entry.step, scalars, clean_texts(texts))

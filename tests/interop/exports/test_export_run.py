@@ -178,7 +178,7 @@ def test_surrogates_come_back_from_json_and_are_refused_elsewhere(tmp_path: Path
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        ("ssl_rotation_90", "ssl_rotation_90 is a probe, for which VLMEvalKit has no data set"),
+        ("ssl_rotation_90", "ssl_rotation_90 is a probe, which is not written for VLMEvalKit"),
         (
             "mathvista_mini",
             "VLMEvalKit evaluates mathvista_mini with columns of its file that a run does not have",
@@ -206,7 +206,7 @@ def test_a_made_up_and_a_partial_run_say_so(tmp_path: Path) -> None:
     run = sb.evaluate("gold", "scenes", engine="mock", limit=2, out=tmp_path / "run")
     written = sb.export_run(run, "vlmevalkit", tmp_path / "out")
     assert written.paths[0].name == "gold-mock_scenes_mmbench.xlsx"
-    assert written.notes[0].startswith("the replies are made up by the engine mock")
+    assert written.notes[0].startswith("the replies are those of the engine mock")
     assert written.notes[1].startswith("partial: scenes: limited to 2 of 600 questions")
 
 
