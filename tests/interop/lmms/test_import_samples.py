@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -68,3 +70,14 @@ def test_logged_samples_are_a_run_with_the_scores_of_lmms_eval(tmp_path: Path) -
     assert run.samples().score.sum() == RIGHT
     assert "prompt" not in run.spec.unknown and "temperature" not in run.spec.unknown
     assert {"max_tokens", "max_pixels"} < run.spec.unknown
+
+
+def test_a_task_with_a_registered_metric_loads_without_the_evaluator(tmp_path: Path) -> None:
+    """In a process of its own, as lmms-eval's evaluator registers the metrics for the others."""
+    lmms_rows.write_documents("ai2d", tmp_path / "ai2d.parquet")
+    load = "load_task('lmms:ai2d', data='ai2d.parquet')"
+    code = f"from ssl4rl_bench.task.registry import load_task; print(len({load}.samples))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1:] == [str(lmms_rows.N)], done.stderr
