@@ -10,6 +10,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,8 @@ def questions_part(
     """Returns what a task asked; `image_names` are the hashes of its images in the order of the images' part."""
     samples = {sample.id: sample for sample in task.samples}
     order = group_order(task, outcomes)
-    groups = [[samples[outcomes.ids[row]] for row in _rows(outcomes, group)] for group in order]
+    rows = _rows(outcomes)
+    groups = [[samples[outcomes.ids[row]] for row in rows[group]] for group in order]
     ordered = [sample for group in groups for sample in group]
     places = list(dict.fromkeys(outcomes.places[group] for group in order))
     numbers = {place: index for index, place in enumerate(places)}
@@ -85,9 +87,10 @@ def questions_part(
     }
 
 
-def _rows(outcomes: Outcomes, group: int) -> range:
-    start = int(outcomes.starts[group])
-    return range(start, start + int(outcomes.sizes[group]))
+def _rows(outcomes: Outcomes) -> list[range]:
+    """Returns the indices of the rows of each group."""
+    starts = outcomes.starts.tolist()
+    return [range(*ends) for ends in pairwise((*starts, outcomes.rolls.size))]
 
 
 def _texts(task: Task, sample: Sample) -> list[Any]:
@@ -155,9 +158,10 @@ def replies_part(
     group_of = dict(shared_groups(asked, outcomes).tolist())
     shown: list[tuple[str | None, str, str | None, float | None]] = []
     reasoning: dict[int, str] = {}
+    rows, n_asked = _rows(outcomes), asked.sizes.tolist()
     for group in order:
-        rows = _rows(outcomes, group_of[group]) if group in group_of else [None] * int(asked.sizes[group])
-        for row in rows:
+        of_group = rows[group_of[group]] if group in group_of else [None] * n_asked[group]
+        for row in of_group:
             record = None if row is None else records.get(outcomes.ids[row])
             if row is None or record is None:
                 shown.append((None, "-", None, None))

@@ -25,6 +25,10 @@ from ssl4rl_bench.run.spec import REPLAY, RunSpec
 from ssl4rl_bench.score.headline import is_corpus_only
 from ssl4rl_bench.score.outcomes import Outcomes
 
+_CHECKPOINT = re.compile(r"(step|checkpoint)-\d+|global_step_\d+")
+_UNKNOWN = "unknown settings of "
+"""The beginning of the description of a setting that an imported run does not know."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
@@ -147,16 +151,12 @@ def check_settings(
     mismatches = list(_mismatches(baseline, candidate, task))
     refused = [(name, reason) for name, reason in mismatches if name not in allowed]
     if refused:
-        reasons = ", ".join(reason for _, reason in refused)
+        reasons = _joined(refused)
         raise SettingsDiffer(
             f"{refusal}: {reasons}; repeat one of the runs, or allow it by name",
             tuple(dict.fromkeys(name for name, _ in refused)),
         )
-    return (
-        [f"{names} differ, as allowed: {', '.join(reason for _, reason in mismatches)}."]
-        if mismatches
-        else []
-    )
+    return [f"{names} differ, as allowed: {_joined(mismatches)}."] if mismatches else []
 
 
 def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[tuple[str, str]]:
@@ -173,9 +173,13 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
     }
     for label, reason in partial.items():
         yield "partial", f"{label} is partial ({reason})"
-    yield from setting_differences(
-        *(settings(run.spec, run.result, run.asked(task)) for run in (candidate, baseline))
-    )
+    new, old = (settings(run.spec, run.result, run.asked(task)) for run in (candidate, baseline))
+    yield from setting_differences(new, old)
+    for name in new:
+        if runs := [
+            run.label for run, known in ((candidate, new), (baseline, old)) if known[name].is_unknown
+        ]:
+            yield name, f"{_UNKNOWN}{' and of '.join(runs)}"
     if one.version == two.version and one.data_sha256 != two.data_sha256 and not partial:
         counts, n_same = (len(two.content), len(one.content)), len(set(one.content) & set(two.content))
         if n_same < max(counts):
@@ -185,12 +189,22 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
             )
 
 
+def _joined(mismatches: Sequence[tuple[str, str]]) -> str:
+    """Joins the descriptions of differences. Settings that are unknown in the same runs are named together."""
+    unknown: dict[str, list[str]] = {}
+    for name, reason in mismatches:
+        if reason.startswith(_UNKNOWN):
+            unknown.setdefault(reason, []).append(name)
+    reasons = [reason for _, reason in mismatches if reason not in unknown]
+    return ", ".join([*reasons, *(f"{reason}: {', '.join(names)}" for reason, names in unknown.items())])
+
+
 def _other_notes(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[str]:
     """Yields notes on what does not prevent a comparison but must be reported to readers."""
     one, two = baseline.spec, candidate.spec
-    if software(one) != software(two):
+    if software(one) != software(two) or one.imported is not None:
         yield f"{candidate.label} ran on {software(two)}, {baseline.label} on {software(one)}."
-    if one.seed != two.seed:
+    if one.seed != two.seed and one.imported is None and two.imported is None:
         yield f"{candidate.label} was sampled with seed {two.seed}, {baseline.label} with {one.seed}."
     for run in (baseline, candidate):
         if run.spec.engine == REPLAY:
@@ -232,16 +246,17 @@ def _keys(outcomes: Outcomes) -> list[tuple[str, int]]:
 def labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     """Returns the labels of runs: the name of the model, or only its last part if it is a longer path.
 
-    A training checkpoint ("step-000150") keeps its parent folder. Duplicates get the run's folder in
-    brackets.
+    A training checkpoint ("step-000150", "global_step_150/actor/huggingface") keeps its parent folder. Duplicates
+    get the run's folder in brackets.
     """
     short = []
-    for name in names:
-        parts = Path(name).parts
-        last = (
-            parts[-2:] if len(parts) > 2 and re.fullmatch(r"(step|checkpoint)-\d+", parts[-1]) else parts[-1:]
-        )
-        short.append(name if len(parts) <= 2 else "/".join(last))
+    for model in names:
+        name, parts = model, Path(model).parts
+        if len(parts) > 2:
+            if parts[-1] == "huggingface":  # where verl and EasyR1 put the weights of a checkpoint
+                parts = parts[: -2 if parts[-2] == "actor" else -1]
+            name = "/".join(parts[-2 if _CHECKPOINT.fullmatch(parts[-1]) else -1 :])
+        short.append(name)
     count = Counter(short)
     return [
         name if count[name] == 1 else f"{name} ({path.name})" for name, path in zip(short, paths, strict=True)
