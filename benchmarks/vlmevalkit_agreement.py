@@ -57,7 +57,7 @@ class Compared:
     verdict: Verdict
 
     @property
-    def there(self) -> float:
+    def their_value(self) -> float:
         """VLMEvalKit's score."""
         return float(self.verdict.answer.casefold() == self.target.casefold())
 
@@ -128,10 +128,10 @@ def of_run(path: Path, task: str, folder: Path) -> tuple[TaskReplies, dict[str, 
 def summary(task: str, rows: Sequence[Compared]) -> Iterator[str]:
     """Yields the lines about a task."""
     scored = [row for row in rows if row.value is not None]
-    same = sum(row.value == row.there for row in scored)
+    same = sum(row.value == row.their_value for row in scored)
     line = f"{task:16} rows {len(rows):5}  same score {same}/{len(scored)}"
     if letters := [row for row in scored if row.same_rules is not None]:
-        line += f"  with {NEWEST} {sum(row.same_rules == row.there for row in letters)}/{len(letters)}"
+        line += f"  with {NEWEST} {sum(row.same_rules == row.their_value for row in letters)}/{len(letters)}"
     yield line
     if any(row.verdict.hit is None for row in rows):
         yield _circular(rows)
@@ -157,24 +157,22 @@ def _circular(rows: Sequence[Compared]) -> str:
 def _differences(scored: Sequence[Compared]) -> Iterator[str]:
     kinds: dict[str, list[Compared]] = {}
     for row in scored:
-        there = None if row.verdict.answer in UNREAD else row.verdict.answer.casefold()
-        here = None if row.answer is None else row.answer.casefold()
-        if here != there:
-            kind = (
-                "read only here" if there is None else "read only there" if here is None else "read otherwise"
-            )
+        theirs = None if row.verdict.answer in UNREAD else row.verdict.answer.casefold()
+        ours = None if row.answer is None else row.answer.casefold()
+        if ours != theirs:
+            one_side = "read only here" if theirs is None else "read only there"
+            kind = "read otherwise" if ours is not None and theirs is not None else one_side
             kinds.setdefault(kind, []).append(row)
     for kind, rows in kinds.items():
         labelled = [row for row in rows if row.label is not None]
-        ours = sum((row.answer or "") == row.label for row in labelled)
-        theirs = sum(row.verdict.answer.replace("Z", "") == row.label for row in labelled)
-        known = (
-            f", of {len(labelled)} that a person read, as here {ours}, as there {theirs}" if labelled else ""
-        )
+        n_ours = sum((row.answer or "") == row.label for row in labelled)
+        n_theirs = sum(row.verdict.answer.replace("Z", "") == row.label for row in labelled)
+        shares = f", of {len(labelled)} that a person read, as here {n_ours}, as there {n_theirs}"
+        known = shares if labelled else ""
         yield f"{'':16} {kind}: {len(rows)}{known}"
         for row in rows[:3]:
-            said = f"here {row.answer}, there {row.verdict.answer}, right {row.target}"
-            yield f"{'':18} {row.id}: {said}: {row.reply[:70]!r}"
+            answers = f"here {row.answer}, there {row.verdict.answer}, right {row.target}"
+            yield f"{'':18} {row.id}: {answers}: {row.reply[:70]!r}"
 
 
 def vectors(task: str, rows: Sequence[Compared]) -> Iterator[dict[str, Any]]:

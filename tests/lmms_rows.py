@@ -92,7 +92,7 @@ def _coco(number: int) -> dict[str, Any]:
         "image": drawing(number),
         "question": "Please carefully observe the image and come up with a caption for the image",
         "answer": [
-            f"A {colour} {shape} is drawn on a grey background.",
+            f"A {('large', 'small', 'bright', 'lonely', 'crooked')[number % 5]} {colour} {shape} on grey.",
             f"There is one {shape}, painted {colour}, in the middle of the picture number {number}.",
             f"a drawing of a {colour} {shape}",
         ],

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from ssl4rl_bench.cli.options import Extractor, OptionValues, Tasks
+from ssl4rl_bench.cli.completion import complete_tasks
+from ssl4rl_bench.cli.options import Extractor, OptionValues
 
 
 def import_(
@@ -18,7 +19,16 @@ def import_(
             help="VLMEvalKit's xlsx, tsv or json; lmms-eval's or lm-eval's samples; a table of id and text."
         ),
     ],
-    tasks: Tasks = None,
+    tasks: Annotated[
+        OptionValues,
+        Option(
+            "--tasks",
+            "-t",
+            metavar="TASK",
+            help="The task that the predictions are of (`list tasks`).",
+            autocompletion=complete_tasks,
+        ),
+    ] = None,
     model: Annotated[
         str | None, Option("--model", "-m", metavar="NAME", help="Name in tables (default: the file's).")
     ] = None,
@@ -66,7 +76,7 @@ def import_(
     Exit codes: 0 done; 2 bad input; 4 internal failure.
     """
     from ssl4rl_bench.cli.common import console, split_names
-    from ssl4rl_bench.cli.progress import Terminal
+    from ssl4rl_bench.cli.progress import WrappedTerminal
     from ssl4rl_bench.cli.tables import print_tables
     from ssl4rl_bench.core.errors import UsageError
     from ssl4rl_bench.core.neutral import one_line
@@ -90,6 +100,6 @@ def import_(
         extractor,
         tuple(sys.argv),
     )
-    run = import_plan(plan, Terminal())
+    run = import_plan(plan, WrappedTerminal())
     print_tables([run.result], list(run.spec.tasks))
     console().print(one_line(run.path / "result.json"), soft_wrap=True)

@@ -7,11 +7,12 @@ from typing import Any
 
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.reports.result.metrics import has_metrics, metrics_table
 from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table
 from ssl4rl_bench.reports.result.tables import card_table, clean, leaf_table, reading_line
 from ssl4rl_bench.reports.text.cells import dig, import_line, model_name
 from ssl4rl_bench.run.imported import Imported, imported_of
-from ssl4rl_bench.score.headline import headline_of
+from ssl4rl_bench.score.headline import headline_of, is_corpus_only
 
 
 def print_tables(
@@ -32,12 +33,16 @@ def print_tables(
             continue
         screen.print()
         how = aggregation or headline_of(results, name)
-        if leaves:
+        if all(is_corpus_only(result["tasks"].get(name)) for result in results if name in result["tasks"]):
+            pass  # its replies have no scores, so there are no aggregates
+        elif leaves:
             for result in results:
                 if name in result["tasks"]:
                     screen.print(leaf_table(result, name, how))
         else:
             screen.print(card_table(results, name, how))
+        if has_metrics(results, name):
+            screen.print(metrics_table(results, name))
         for line in _reading(results, name):
             screen.sentence(line)
     if probes:

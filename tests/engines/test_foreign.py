@@ -143,6 +143,6 @@ def test_the_base_that_verl_s_merger_writes_for_lora_is_not_evaluated(tmp_path: 
     resolve_model(str(folder))
     (folder / "lora_adapter").mkdir()
     (folder / "lora_adapter" / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelError, match="the base with the adapter beside it") as caught:
+    with pytest.raises(ModelError, match="the base, with the adapter next to it") as caught:
         resolve_model(str(folder))
     assert f"merge_adapter actor/lora_adapter NEW --base {folder}" in str(caught.value)

@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from benchmark_rows import BENCHMARKS, write_table
 from commands import invoke
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mmbench_data import questions, write_tsv
 
 from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
 from ssl4rl_bench.interop.predictions.importing import import_predictions
+from ssl4rl_bench.interop.predictions.matching import match
+from ssl4rl_bench.interop.predictions.rows import Prediction, Predictions
 from ssl4rl_bench.interop.predictions.stated import SETTINGS
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.rundir import RunDir
@@ -92,7 +96,7 @@ def test_a_prediction_file_is_a_run_like_any_other(data: Path, tmp_path: Path) -
     samples = run.samples()
     assert samples.set_index("id").score[["0", "1000003", "1"]].tolist() == [0, 0, 1]
     assert "24 questions, 24 options, 24 answers; all are the same" in said
-    assert f"unknown settings: {', '.join(SETTINGS)};" in said
+    assert "12 settings are unknown: state those that you know with --set KEY=VALUE" in said
     spec = json.loads((run.path / "spec.json").read_text())
     assert spec["engine"]["name"] == "imported" and spec["engine"]["options"]["imported"]["unknown"] == [
         *SETTINGS
@@ -149,6 +153,24 @@ def test_the_prediction_file_of_each_benchmark(name: str, tmp_path: Path) -> Non
     assert run.table().query("level == 'overall'").value.tolist() == [1.0]
     n_others = len(rows) - example.n_samples
     assert (f"{n_others} rows are of questions that {name} leaves out" in said) is (n_others > 0)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations(range(24)), n_rows=st.integers(1, 24), twice=st.integers(0, 23))
+def test_rows_are_found_in_any_order_and_number(
+    order: list[int], n_rows: int, twice: int, data: Path
+) -> None:
+    task = load_task(TASK, data=str(data))
+    ids = [sample.id for sample in task.samples]
+    chosen = [*order[:n_rows], *([twice] if twice in order[:n_rows] else [])]
+    rows = [
+        Prediction(where=f"row {n}", id=ids[n], text=ids[n], target=task.samples[n].target) for n in chosen
+    ]
+    matched = match(task, Predictions(Path("a"), "plain", "", rows), allow_partial=True)
+    assert {place: row.text for place, row in matched.predictions.items()} == {
+        (ids[n], 0): ids[n] for n in chosen
+    }
+    assert matched.n_missing == 24 - n_rows and len(matched.notes) == (len(chosen) > n_rows)
 
 
 def edited(change: Callable[[list[Row]], object]) -> Callable[[], list[Row]]:
@@ -252,6 +274,10 @@ def test_positions_of_samples_are_checked_by_questions(data: Path, tmp_path: Pat
     assert (
         "prompt" not in run.spec.unknown and "compared with mmbench_dev_en: 24 questions, 24 answers" in said
     )
+    _, contradicted = imported(
+        write_lines(tmp_path / "p_samples_x.jsonl", samples(data)), data, settings={"prompt": "cot"}
+    )
+    assert "the prompts in the file are not those of the style cot" in contradicted
     swapped = samples(data)
     for row, number in zip(swapped, [1, 0, *range(2, 24)], strict=True):
         row["doc_id"] = number
@@ -298,6 +324,8 @@ def test_settings_come_from_the_results_file_next_to_the_samples(data: Path, tmp
     assert run.spec.imported is not None and run.spec.imported.stated["max_pixels"] == "user"
     assert run.spec.imported.origin == "lmms-eval 0.7.3"
     assert "settings taken from 2026_results.json: " in said
+    (sitting,) = RunDir.open(run.path).sittings()
+    assert sitting["engine_options"]["results"] == "2026_results.json"
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(DataError, match="has no key config"):
         imported(path, data, results=tmp_path / "other.json")
@@ -348,6 +376,8 @@ def test_unknown_settings_count_as_differences(data: Path, tmp_path: Path) -> No
     allowed = invoke("compare", one.path, two.path, "--data", data, "--allow", names)
     assert "differ, as allowed: unknown settings of" in allowed.replace("\n", " ")
     assert "an engine that is not known (imported from VLMEvalKit)" in allowed.replace("\n", " ")
+    explained = invoke("explain", one.path, "--against", two.path, "--data", data)
+    assert "an engine that is not known" in explained and "--prompt" not in explained
     some = names.replace("prompt,", "").replace(",prompt", "")
     left = invoke("compare", one.path, two.path, "--data", data, "--allow", some, code=2)
     assert left.endswith(
@@ -368,7 +398,7 @@ def test_stated_settings_are_compared_like_those_of_any_run(data: Path, tmp_path
     }
     path = write_predictions(tmp_path / "a.tsv", predicted())
     run, said = imported(path, data, settings=known)
-    assert run.spec.unknown == frozenset() and "unknown settings" not in said
+    assert run.spec.unknown == frozenset() and "are unknown" not in said
     (task,) = run.spec.tasks.values()
     assert (task.prompt, task.sampling.top_p, task.sampling.max_tokens) == ("direct", 1.0, 64)
     other, _ = imported(

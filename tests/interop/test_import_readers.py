@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
+from ssl4rl_bench.core.errors import BenchError, DataError, MissingDependency, UsageError
 from ssl4rl_bench.interop.predictions import rows as rows_module
 from ssl4rl_bench.interop.predictions import xlsx
 from ssl4rl_bench.interop.predictions.reading import LM_EVAL, LMMS_EVAL, PLAIN, VLMEVALKIT, read_predictions
@@ -85,9 +86,12 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 def test_texts_come_back_unchanged(rows: list[tuple[int, str]], suffix: str) -> None:
     write = write_json if suffix == ".json" else write_csv
     with tempfile.TemporaryDirectory() as folder:
-        path = write(Path(folder) / f"a{suffix}", ["index", "prediction"], [[*row] for row in rows])
+        path = write(
+            Path(folder) / f"a{suffix}", ["index", "prediction", "question"], [[*row, ""] for row in rows]
+        )
         read = read_predictions(path)
-    assert read.format == VLMEVALKIT and read.tool == "VLMEvalKit"
+    known = suffix != ".csv"
+    assert (read.format, read.tool) == ((VLMEVALKIT, "VLMEvalKit") if known else (PLAIN, ""))
     assert [(row.id, row.text) for row in read.rows] == [(str(id), text) for id, text in rows]
 
 
@@ -103,13 +107,13 @@ def test_texts_of_an_xlsx_come_back_unchanged(texts: list[str]) -> None:
 
 
 def test_an_xlsx_has_formulas_as_texts_and_its_escapes_undone(tmp_path: Path) -> None:
-    texts = ["=1+1", '=HYPERLINK("http://x")', "@a", "-B", "a_x000D_b", "_x005F_x000D_"]
+    texts = ["=1+1", '=HYPERLINK("http://x")', "@a", "-B", "a_x000D_b", "_x005F_x000D_", "_x0041_"]
     path = write_xlsx(
         tmp_path / "a.xlsx", ["index", "prediction"], [[float(n), t] for n, t in enumerate(texts)]
     )
     read = read_predictions(path)
-    assert [row.text for row in read.rows] == [*texts[:4], "a\rb", "_x000D_"]
-    assert [row.id for row in read.rows] == [str(n) for n in range(6)]
+    assert [row.text for row in read.rows] == [*texts[:4], "a\rb", "_x000D_", "_x0041_"]
+    assert [row.id for row in read.rows] == [str(n) for n in range(7)]
 
 
 @settings(max_examples=30, deadline=None)
@@ -202,6 +206,25 @@ def test_samples_of_lm_eval_and_of_its_results(tmp_path: Path) -> None:
     results.write_text(json.dumps(several))
     with pytest.raises(DataError, match=r"has samples of x, y, and it is not clear which are of z"):
         read_predictions(results, task="z")
+
+
+def test_an_xlsx_without_openpyxl_is_one_sentence_with_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_xlsx(tmp_path / "a.xlsx", ["index", "prediction"], [[1, "A"]])
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(MissingDependency, match=r"reading an .xlsx file needs openpyxl: .*install.*\[xlsx\]"):
+        read_predictions(path)
+
+
+def test_a_reply_that_fills_a_cell_of_an_xlsx_counts_as_cut(tmp_path: Path) -> None:
+    texts = ["a" * 32_767, "a" * 32_766 + "b", "\U0001f600" * 16_383, "a" * 32_000]
+    path = write_xlsx(
+        tmp_path / "a.xlsx", ["index", "prediction"], [[n, text] for n, text in enumerate(texts)]
+    )
+    assert [row.finish_reason for row in read_predictions(path).rows] == ["length"] * 3 + [None]
+    table = write_csv(tmp_path / "a.tsv", ["index", "prediction"], [[0, texts[0]]])
+    assert read_predictions(table).rows[0].finish_reason is None
 
 
 def test_failed_requests_and_states_of_replies(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from fake_checkpoints import files, make
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.engines.checkpoints.unmerged import Unmerged
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
-from ssl4rl_bench.watch import find
+from ssl4rl_bench.watch import find, layouts
 from ssl4rl_bench.watch.find import Finder, Look
 from ssl4rl_bench.watch.layouts import list_candidates
 from ssl4rl_bench.watch.nothing import describe_nothing
@@ -179,8 +179,8 @@ def test_lines_of_a_spool_file_are_checkpoints(tmp_path: Path, later: Callable[[
         ("step-000100", 100, "huggingface"),
     ]
     assert look.broken == {"line 6 of spool.tsv": "it is not a step, a tab and a folder"}
-    assert list(look.listing.absent) == ["step-000009"]
-    assert "does not exist" in look.listing.absent["step-000009"]
+    assert list(look.listed.absent) == ["step-000009"]
+    assert "does not exist" in look.listed.absent["step-000009"]
 
 
 def test_a_folder_belongs_to_the_last_line_that_names_it(tmp_path: Path) -> None:
@@ -201,3 +201,18 @@ def test_a_spool_file_without_a_checkpoint_is_explained(tmp_path: Path) -> None:
 def test_a_spool_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be watched: .*STEP<TAB>FOLDER"):
         Finder(tmp_path / "spool", 5.0).look()
+
+
+def test_a_folder_that_is_being_deleted_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = layouts.locate
+
+    def deleted(folder: Path) -> object:
+        if folder.name == "global_step_50":
+            shutil.rmtree(folder)
+            raise FileNotFoundError(2, "gone")
+        return real(folder)
+
+    for step in (50, 100):
+        made.verl(tmp_path, step, merged=True)
+    monkeypatch.setattr(layouts, "locate", deleted)
+    assert [one.name for one in Finder(tmp_path, 5.0).look().ready] == ["global_step_100"]

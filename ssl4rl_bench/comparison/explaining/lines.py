@@ -118,7 +118,7 @@ def _of_run(side: RunSide, aggregation: str) -> dict[str, _Shown]:
         "questions": _Shown(str(counted) if counted == asked else f"{counted} of {asked}", content),
         AGGREGATION: _Shown(aggregation, aggregation),
         "engine": _Shown(software(spec), None if spec.imported else software(spec)),
-        "seed": _Shown(str(spec.seed), spec.seed),
+        "seed": _Shown(str(spec.seed), spec.seed) if spec.imported is None else _Shown("unknown", None),
         "visual tokens": _tokens(side, side.settings["min_pixels"].value, side.settings["max_pixels"].value),
         "prompt tokens": _Shown("not counted" if tokens is None else f"{tokens:.1f}", tokens),
         "unread replies": _Shown(_share(unread, n), unread),

@@ -59,8 +59,8 @@ def weight_files(folder: Path) -> list[Path]:
     """
     if (folder / unmerged.LORA / "adapter_config.json").is_file():
         raise ModelError(
-            f"{folder} is what verl's merger writes for LoRA, the base with the adapter beside it ({unmerged.LORA}); "
-            "merge the one that the trainer saved: "
+            f"{folder} is what verl's merger writes for LoRA: the base, with the adapter next to it "
+            f"({unmerged.LORA}); merge the one that the trainer saved: "
             f"{unmerged.ADAPTER_COMMAND} actor/{unmerged.LORA} NEW --base {folder}"
         )
     single = [SINGLE] if (folder / SINGLE).is_file() else []

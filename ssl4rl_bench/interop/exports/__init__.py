@@ -112,7 +112,7 @@ def _one_per_task(to: str, read: Sequence[TaskReplies], out: Path) -> _Files:
 def _notes(to: str, read: Sequence[TaskReplies]) -> Iterator[str]:
     spec = read[0].run.spec
     if spec.mocked:
-        yield "the replies are made up by the engine mock, as the names of the files say"
+        yield "the replies are those of the engine mock and of no model, as the names of the files say"
     for replies in read:
         name = short_name(replies.task.name)
         yield from (f"partial: {reason.removeprefix('ssl4rl_')}" for reason in replies.partial_reasons)

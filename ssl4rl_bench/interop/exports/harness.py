@@ -21,9 +21,12 @@ from ssl4rl_bench.core.types import Sample, SampleRecord, Score
 from ssl4rl_bench.interop.exports.replies import ScoredReply, TaskReplies
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import reply_text
+from ssl4rl_bench.run.spec import RunSpec
 
 ACC = "acc"
 """The metric of lm-evaluation-harness for the share of right answers; `row_micro` here."""
+_ARGUMENTS = {"dtype": "dtype", "attn_implementation": "attn", "max_model_len": "max_model_len"}
+"""The tools' arguments of a model, and the engine options of this project that they correspond to."""
 LM_EVAL_LIMIT, LMMS_EVAL_LIMIT = "max_gen_toks", "max_new_tokens"
 _NOT_IN_NAMES = re.compile(r"[\"<>:/|\\?*\[\]]+")
 """What both tools replace in a model's name (`utils.py`, `sanitize_model_name`)."""
@@ -40,7 +43,7 @@ def lm_eval_files(folder: Path, tasks: Sequence[TaskReplies]) -> Iterator[tuple[
     date = tasks[0].finished.replace(tzinfo=None).isoformat().replace(":", "-")
     metrics = {replies.task.name: _lm_eval_metrics(replies) for replies in tasks}
     n_lines = {replies.task.name: len(_scored(replies)) for replies in tasks}
-    results = _results(tasks, metrics, n_lines, LM_EVAL_LIMIT)
+    results = _results(tasks, metrics, n_lines, LM_EVAL_LIMIT) | {"date": tasks[0].finished.timestamp()}
     yield place / f"results_{date}.json", _json(results, indent=2)
     for replies in tasks:
         lines = (_lm_eval_line(number, reply, replies) for number, reply in _scored(replies))
@@ -57,7 +60,7 @@ def lmms_eval_files(folder: Path, tasks: Sequence[TaskReplies]) -> Iterator[tupl
     date = tasks[0].finished.strftime("%Y%m%d_%H%M%S")
     metrics = {replies.task.name: _lmms_eval_metrics(replies) for replies in tasks}
     n_lines = {replies.task.name: len(replies.replies) for replies in tasks}
-    results = _results(tasks, metrics, n_lines, LMMS_EVAL_LIMIT)
+    results = _results(tasks, metrics, n_lines, LMMS_EVAL_LIMIT) | {"date": date}
     yield place / f"{date}_results.json", _json(results, indent=2)
     for replies in tasks:
         numbers = {sample.id: number for number, sample in enumerate(replies.task.samples)}
@@ -205,11 +208,10 @@ def _results(
         },
         "config": {
             "model": spec.engine,
-            "model_args": {"pretrained": spec.model},
+            "model_args": _model_arguments(spec),
             "gen_kwargs": None,
             "random_seed": spec.seed,
         },
-        "date": tasks[0].finished.timestamp(),
         "model_source": spec.engine,
         "model_name": spec.model,
         "model_name_sanitized": model_folder(tasks[0]),
@@ -224,6 +226,13 @@ def _results(
             "spec": spec.to_json(),
         },
     }
+
+
+def _model_arguments(spec: RunSpec) -> dict[str, Any]:
+    """Returns the model and its settings under the names of the tools' arguments; a default is left out."""
+    known = {"min_pixels": spec.min_pixels, "max_pixels": spec.max_pixels}
+    known |= {name: spec.engine_options.get(option) for name, option in _ARGUMENTS.items()}
+    return {"pretrained": spec.model, **{name: value for name, value in known.items() if value is not None}}
 
 
 def _config(replies: TaskReplies, metrics: Iterable[str], limit: str) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from ssl4rl_bench.core.errors import DataError, MissingDependency
 from ssl4rl_bench.core.neutral import one_line
+from ssl4rl_bench.interop.predictions.xlsx import CELL_UNITS
 
-MAX_CELL = 32_767
-"""Microsoft, "Excel specifications and limits": the characters of a cell, and the rows of a sheet."""
+MAX_CELL = CELL_UNITS - 2
+"""The longest text in UTF-16 units. One that fills its cell counts as a cut one (`predictions.xlsx.may_be_cut`)."""
 MAX_ROWS = 1_048_576
+"""The rows of a sheet (Microsoft, "Excel specifications and limits")."""
 
 Cell = str | int | None
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -52,7 +54,7 @@ def xlsx_bytes(name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]
             reason = f"{match[0]}, which spreadsheets take for one character"
             raise _refused(name, column, row, reason, "a .tsv file")
         if (length := len(text.encode("utf-16-le")) // 2) > MAX_CELL:
-            reason = f"{length:,} characters, and a cell holds {MAX_CELL:,}"
+            reason = f"{length:,} characters, which a cell of {CELL_UNITS:,} may cut"
             raise _refused(name, column, row, reason, "a .tsv file")
     try:
         from openpyxl import Workbook

@@ -17,7 +17,7 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import SampleRecord, Sampling, Task
 from ssl4rl_bench.interop.predictions.matching import Matched, match
-from ssl4rl_bench.interop.predictions.reading import read_predictions
+from ssl4rl_bench.interop.predictions.reading import digest, read_predictions
 from ssl4rl_bench.interop.predictions.rows import Predictions
 from ssl4rl_bench.interop.predictions.stated import SETTINGS, Stated, beside, from_results, from_user
 from ssl4rl_bench.interop.predictions.verdicts import agreement_line, completion_of
@@ -147,7 +147,10 @@ def import_plan(plan: ImportPlan, observer: Observer = SILENT) -> Run:
         stated["prompt"] = "file"
     task = task.drawing(_sampling(task.sampling, values))
     spec = _spec(plan, file, task, matched, replace(by_results, values=values), stated)
-    run = _written(plan, spec, task, matched, file)
+    source = {"file": plan.file.name, "sha256": file.sha256, "format": file.format}
+    if results_file is not None:
+        source |= {"results": results_file.name, "results_sha256": digest(results_file)}
+    run = _written(plan, spec, task, matched, source)
     for line in _report(file, task, matched, spec, results_file, plan.extractor):
         observer.say(line)
     return run
@@ -193,7 +196,7 @@ def _spec(
     )
 
 
-def _written(plan: ImportPlan, spec: RunSpec, task: Task, matched: Matched, file: Predictions) -> Run:
+def _written(plan: ImportPlan, spec: RunSpec, task: Task, matched: Matched, source: Mapping[str, str]) -> Run:
     """Writes the run, which appears under its name only when it is complete.
 
     Raises:
@@ -206,13 +209,12 @@ def _written(plan: ImportPlan, spec: RunSpec, task: Task, matched: Matched, file
             return open_run(place)
         raise UsageError(f"{place} exists and holds something else: choose another directory with --out")
     loading = {task.name: {"task": plan.task, "data": plan.data, "limit": None, "skip_bad": False}}
-    source = {"file": plan.file.name, "sha256": file.sha256, "format": file.format}
     with created_folder(place) as folder, RunDir.create(folder, spec) as run:
         run.save_images(task.samples)
         with Journal(run.journal_path(task.name)) as journal:
             for record in _records(task, spec, matched):
                 journal.append(record)
-        run.log(f"imported {plan.file.name}, sha256 {file.sha256}, {file.format}")
+        run.log(f"imported {', '.join(f'{name} {value}' for name, value in source.items())}")
         run.record(ExecInfo.capture(plan.command, source, loading).ended("imported"))
         score_and_write(run, [task], plan.extractor)
     return open_run(place)
@@ -260,12 +262,16 @@ def _report(
         yield f"{len(failed)} requests failed (first: {first}) and are left out, not scored as wrong"
     if n_empty := sum(not row.text.strip() and row.error is None and not row.reasoning for row in rows):
         yield f"{n_empty} replies are empty, and count as unread"
+    if n_cut := sum(row.finish_reason == "length" for row in rows):
+        yield f"{n_cut} replies are cut, at the token limit or at the end of an .xlsx cell"
     if any(row.finish_reason is None and row.error is None for row in rows):
         yield "the file does not say which replies were cut at the token limit: cut ones count as any other"
     if results_file is not None:
         yield f"settings taken from {results_file.name}: {', '.join(_by(spec, 'results file')) or 'none'}"
-    if unknown := [setting for setting in SETTINGS if setting in spec.unknown]:
-        yield f"unknown settings: {', '.join(unknown)}; state those that you know with --set KEY=VALUE"
+    if "prompt" in _by(spec, "user") and not matched.same_prompt and any(row.prompt for row in rows):
+        yield f"the prompts in the file are not those of the style {task.prompt} that --set prompt states"
+    if spec.unknown:
+        yield f"{len(spec.unknown)} settings are unknown: state those that you know with --set KEY=VALUE"
     if (line := agreement_line(task, matched.predictions, file.tool, extractor)) is not None:
         yield line
 

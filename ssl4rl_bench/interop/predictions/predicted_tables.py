@@ -26,6 +26,7 @@ from ssl4rl_bench.interop.predictions.rows import (
     verdict_cell,
 )
 from ssl4rl_bench.interop.predictions.tables import IDS, TEXTS, read_rows
+from ssl4rl_bench.interop.predictions.xlsx import may_be_cut
 from ssl4rl_bench.task.tables.cells import index_of
 from ssl4rl_bench.task.taskfile import task_names
 
@@ -33,16 +34,21 @@ FAILED = "Failed to obtain answer"
 """How VLMEvalKit begins the prediction of a request that failed (`INFER_FAIL_MSG` in vlmeval/smp/file.py)."""
 
 
-def is_vlmevalkit(columns: Mapping[str, Any]) -> bool:
-    """Whether a row has the columns that every prediction file of VLMEvalKit has."""
-    return "index" in columns and "prediction" in columns
+_THEIRS = ("index", "prediction")
+"""VLMEvalKit's columns of the id and of the reply."""
+
+
+def is_vlmevalkit(path: Path, columns: Mapping[str, Any]) -> bool:
+    """Whether a row has the columns, and its file the type, of VLMEvalKit's prediction files."""
+    return path.suffix.lower() in (".xlsx", ".tsv", ".json") and {*_THEIRS, "question"} <= columns.keys()
 
 
 def read_table(path: Path, *, vlmevalkit: bool, task: str | None = None) -> list[Prediction]:
     """Reads a table of predictions.
 
     Args:
-        vlmevalkit: whether VLMEvalKit's texts for failed requests count as failures.
+        vlmevalkit: whether VLMEvalKit wrote the file. Its text for a failed request counts as a failure there, and
+            in any table with its names of columns.
         task: the name of a task. Rows whose column `task` names another one are left out.
 
     Raises:
@@ -52,13 +58,15 @@ def read_table(path: Path, *, vlmevalkit: bool, task: str | None = None) -> list
     columns: tuple[str, str] | None = None
     predictions: list[Prediction] = []
     of_tasks: list[str] = []
+    is_xlsx = path.suffix.lower() == ".xlsx"
     for where, row in read_rows(path):
         if isinstance(row, str):
             faults.add(where, row)
             continue
         columns = columns or _columns(path, row)
         try:
-            predictions.append(_prediction(where, row, columns, vlmevalkit))
+            theirs = vlmevalkit or columns == _THEIRS
+            predictions.append(_prediction(where, row, columns, theirs, is_xlsx))
             of_tasks.append("" if vlmevalkit else text_cell(row.get("task"), "task").strip())
         except BadRow as bad:
             faults.add(where, str(bad))
@@ -94,7 +102,10 @@ def _columns(path: Path, row: Mapping[str, Any]) -> tuple[str, str]:
     return id_column, text_column
 
 
-def _prediction(where: str, row: Mapping[str, Any], columns: tuple[str, str], vlmevalkit: bool) -> Prediction:
+def _prediction(
+    where: str, row: Mapping[str, Any], columns: tuple[str, str], vlmevalkit: bool, cells_are_cut: bool
+) -> Prediction:
+    """Reads a row; with `cells_are_cut`, a reply that fills its cell counts as truncated."""
     id_column, text_column = columns
     if missing := [name for name in columns if name not in row]:
         raise BadRow(f"it has no {missing[0]}")
@@ -106,6 +117,8 @@ def _prediction(where: str, row: Mapping[str, Any], columns: tuple[str, str], vl
     finish_reason = finish_cell(row.get("finish-reason"))
     if finish_reason == "error" and error is None:
         error = "recorded as an error"
+    if finish_reason is None and error is None and cells_are_cut and may_be_cut(text):
+        finish_reason = "length"
     return Prediction(
         where=where,
         id=id,

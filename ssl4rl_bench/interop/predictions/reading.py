@@ -73,7 +73,7 @@ def _recognized(path: Path) -> str:
         if harness.is_samples(first):
             return LM_EVAL if harness.is_lm_eval(first) else LMMS_EVAL
     for _, row in islice(read_rows(path), 1):
-        if isinstance(row, Mapping) and is_vlmevalkit(row):
+        if isinstance(row, Mapping) and is_vlmevalkit(path, row):
             return VLMEVALKIT
     return PLAIN
 

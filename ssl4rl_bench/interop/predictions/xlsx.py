@@ -14,9 +14,11 @@ from ssl4rl_bench.core.parsing import MAX_UNPACKED
 from ssl4rl_bench.task.tables.columns import LocatedRow
 from ssl4rl_bench.task.tables.parquet import first_line
 
+CELL_UNITS = 32_767
+"""The UTF-16 code units of a cell, after which Excel and the writers of .xlsx files cut a text without a mark."""
 _MAX_COLUMNS = 1_000
 _MAX_EMPTY_ROWS = 10_000
-_ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
+_ESCAPE = re.compile(r"_x(00[01][0-9A-Fa-f]|005[Ff](?=_x[0-9A-Fa-f]{4}_))_")
 
 
 def read_xlsx(path: Path) -> Iterator[LocatedRow]:
@@ -43,6 +45,13 @@ def read_xlsx(path: Path) -> Iterator[LocatedRow]:
         raise _damaged(path, error) from None
     finally:
         book.close()
+
+
+def may_be_cut(text: str) -> bool:
+    """Whether a text fills a cell, so that its end may be lost. The cut never splits a pair of surrogates."""
+    return (
+        len(text) >= CELL_UNITS // 2 and len(text.encode("utf-16-le", "surrogatepass")) // 2 >= CELL_UNITS - 1
+    )
 
 
 def _rows(path: Path, book: Any) -> Iterator[LocatedRow]:
@@ -82,7 +91,10 @@ def _check_size(path: Path) -> None:
 
 
 def _unescaped(text: str) -> str:
-    """Undoes the escapes of ST_Xstring (ECMA-376, part 1, 22.9.2.19): `_x000D_` is a carriage return."""
+    """Undoes the escapes of control characters (ST_Xstring in ECMA-376, part 1, 22.9.2.19): `_x000D_` is one.
+
+    Other escapes are left alone, as most writers do not escape a text that looks like one.
+    """
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
 
 

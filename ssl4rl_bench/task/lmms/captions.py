@@ -12,10 +12,9 @@ together give lmms-eval's value, which is checked.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from ssl4rl_bench.core.errors import MissingDependency
 from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.stats.bootstrap import RESAMPLES, SEED, Statistic, packed, percentiles, resampled
 
 if TYPE_CHECKING:
     from ssl4rl_bench.task.lmms.configured import Configured
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 KINDS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
 """The metrics, as the names of lmms-eval's metrics end."""
-RESAMPLES = 1000
-SEED = 0
-_BLOCK = 50
-"""Number of resamples computed at once."""
 _NEAR = 1e-6
 _Floats = NDArray[np.float64]
 
@@ -64,7 +60,7 @@ def caption_metrics(configured: Configured, replies: Sequence[Reply]) -> dict[st
     Returns:
         By metric: `value`, `n` documents, `higher_is_better`, `of` "corpus", `ci95`, and for the metrics of
         captions `bootstrap` {resamples, seed, documents, replicates}. `documents` is a digest of the documents
-        that were resampled; `replicates` are the resampled values as float32 in base64. Runs with the same
+        that were resampled; `replicates` are the resampled values (`bootstrap.packed`). Runs with the same
         `documents` have the same resamples, so that their replicates can be subtracted. Without an interval,
         `ci95` is None. Only the first repeat counts.
     """
@@ -76,93 +72,68 @@ def caption_metrics(configured: Configured, replies: Sequence[Reply]) -> dict[st
         if not repeat
     )
     results = [configured.score(place, text) for place, text in chosen]
-    out: dict[str, Any] = {}
-    with _tokenized_once():
-        for name in configured.metrics:
-            items = [result[name] for result in results if name in result]
-            if not items:
-                continue
-            value = number(configured.aggregate(name, items))
-            out[name] = {
-                "value": value,
-                "n": len(items),
-                "higher_is_better": configured.higher_is_better(name),
-                "of": "corpus",
-                **_bootstrapped(name, value, items, sha256_json([place for place, _ in chosen])),
-            }
-    return out
-
-
-def replicates_of(metric: Mapping[str, Any]) -> _Floats | None:
-    """Returns the resampled values of a metric in result.json, shape (resamples,); None if it has none."""
-    stored = metric.get("bootstrap")
-    if not isinstance(stored, Mapping):
-        return None
-    return np.frombuffer(base64.b64decode(stored["replicates"]), "<f4").astype(np.float64)
-
-
-def percentiles(values: _Floats) -> list[float]:
-    """Returns the 2.5th and the 97.5th percentile."""
-    return [float(end) for end in np.percentile(values, [2.5, 97.5])]
-
-
-def _bootstrapped(name: str, value: float | None, items: Sequence[Any], documents: str) -> dict[str, Any]:
-    """Returns the interval of a metric, and its resampled values."""
-    kind = next((kind for kind in KINDS if name.endswith(kind)), None)
-    statistic = None if value is None or kind is None else _statistic(kind, items)
-    if statistic is None or len(items) < 2:
-        return {"ci95": None}
-    with statistic as function:
-        ones = np.ones((1, len(items)))
-        if value is None or abs(float(function(ones)[0]) - value) > _NEAR * max(1.0, abs(value)):
-            return {"ci95": None}
-        values = np.concatenate([function(weights) for weights in _resamples(len(items))])
+    items = {
+        name: held
+        for name in configured.metrics
+        if (held := [result[name] for result in results if name in result])
+    }
+    with _fewer_programs():
+        values = {name: number(configured.aggregate(name, held)) for name, held in items.items()}
+        texts = _tokenized(next(iter(items.values()), ()))
+    documents = sha256_json([place for place, _ in chosen])
     return {
-        "ci95": percentiles(values),
-        "bootstrap": {
-            "resamples": RESAMPLES,
-            "seed": SEED,
-            "documents": documents,
-            "replicates": base64.b64encode(values.astype("<f4").tobytes()).decode(),
-        },
+        name: {
+            "value": value,
+            "n": len(items[name]),
+            "higher_is_better": configured.higher_is_better(name),
+            "of": "corpus",
+            **_bootstrapped(name, value, texts, documents),
+        }
+        for name, value in values.items()
     }
 
 
-def _resamples(n: int) -> Iterator[_Floats]:
-    """Yields how often each document is in each resample, shape (up to `_BLOCK`, documents)."""
-    draw = np.random.default_rng(SEED)
-    for _ in range(RESAMPLES // _BLOCK):
-        yield draw.multinomial(n, np.full(n, 1.0 / n), size=_BLOCK).astype(np.float64)
+Captions = Mapping[int, list[str]]
+"""Tokenized captions, by document."""
 
 
-Statistic = Callable[[_Floats], _Floats]
-"""The values of resamples: of weights of shape (resamples, documents)."""
+def _bootstrapped(
+    name: str, value: float | None, texts: tuple[Captions, Captions] | None, documents: str
+) -> dict[str, Any]:
+    """Returns the interval of a metric, and its resampled values."""
+    kind = next((kind for kind in KINDS if name.endswith(kind)), None)
+    if value is None or kind is None or texts is None or len(texts[0]) < 2:
+        return {"ci95": None}
+    n = len(texts[0])
+    with _statistic(kind, *texts) as statistic:
+        if abs(float(statistic(np.ones((1, n)))[0]) - value) > _NEAR * max(1.0, abs(value)):
+            return {"ci95": None}
+        values = resampled(statistic, n)
+    stored = {"resamples": RESAMPLES, "seed": SEED, "documents": documents, "replicates": packed(values)}
+    return {"ci95": list(percentiles(values)), "bootstrap": stored}
 
 
-def _statistic(kind: str, items: Sequence[Any]) -> contextlib.AbstractContextManager[Statistic] | None:
-    """Returns a statistic, which may hold a process; None if the items are no captions of different images."""
+def _tokenized(items: Sequence[Any]) -> tuple[Captions, Captions] | None:
+    """Returns the references and the captions; None if the items are no captions of different images."""
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
     keys = ("answer", "pred", "image_id")
     if not all(isinstance(item, Mapping) and all(key in item for key in keys) for item in items):
         return None
-    if len({item["image_id"] for item in items}) < len(items):
+    if not items or len({item["image_id"] for item in items}) < len(items):
         return None
-    right = _tokens({n: [{"caption": text} for text in item["answer"]] for n, item in enumerate(items)})
-    given = _tokens({n: [{"caption": item["pred"]}] for n, item in enumerate(items)})
+    right = {n: [{"caption": text} for text in item["answer"]] for n, item in enumerate(items)}
+    given = {n: [{"caption": item["pred"]}] for n, item in enumerate(items)}
+    return PTBTokenizer().tokenize(right), PTBTokenizer().tokenize(given)
+
+
+def _statistic(kind: str, right: Captions, given: Captions) -> contextlib.AbstractContextManager[Statistic]:
+    """Returns a statistic of resamples, which may hold a process."""
     if kind == "METEOR":
         return _meteor(right, given)
     if kind in ("ROUGE_L", "CIDEr"):
         return contextlib.nullcontext(_mean(kind, right, given))
     return contextlib.nullcontext(_bleu(int(kind[-1]), right, given))
-
-
-Captions = Mapping[int, list[str]]
-
-
-def _tokens(captions: Mapping[int, list[dict[str, str]]]) -> Captions:
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-    tokens: Captions = PTBTokenizer().tokenize(captions)
-    return tokens
 
 
 def _mean(kind: str, right: Captions, given: Captions) -> Statistic:
@@ -209,6 +180,10 @@ def _meteor(right: Captions, given: Captions) -> Iterator[Statistic]:
             [[float(x) for x in scorer._stat(texts[0], right[n]).split()] for n, texts in given.items()]
         )
 
+        # METEOR does not count the one chunk of a caption that equals a reference in its sums.
+        perfect = (counts[:, 0] == counts[:, 1]) & (counts[:, -2] == counts[:, 0]) & (counts[:, -3] == 1.0)
+        counts[perfect, -3] = 0.0
+
         def value(weights: _Floats) -> _Floats:
             out = []
             for row in weights @ counts:
@@ -225,20 +200,40 @@ def _meteor(right: Captions, given: Captions) -> Iterator[Statistic]:
 
 
 @contextlib.contextmanager
-def _tokenized_once() -> Iterator[None]:
-    """Context manager: equal captions are tokenized once, not once per metric, which starts Java every time."""
+def _fewer_programs() -> Iterator[None]:
+    """Context manager: starts Java three times, instead of three times per metric as lmms-eval's aggregations do.
+
+    Equal captions are tokenized once, and METEOR's program starts when METEOR is computed. Values do not change.
+    """
+    from pycocoevalcap.meteor.meteor import Meteor
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    original, known = PTBTokenizer.tokenize, {}
+    tokenize, start, compute, end = (
+        PTBTokenizer.tokenize,
+        Meteor.__init__,
+        Meteor.compute_score,
+        Meteor.__del__,
+    )
+    known: dict[Any, list[list[str]]] = {}
 
-    def tokenize(self: Any, captions: Mapping[Any, Sequence[Mapping[str, str]]]) -> dict[Any, list[str]]:
+    def once(self: Any, captions: Mapping[Any, Sequence[Mapping[str, str]]]) -> dict[Any, list[str]]:
         texts = tuple(tuple(one["caption"] for one in group) for group in captions.values())
         if texts not in known:
-            known[texts] = list(original(self, captions).values())
+            known[texts] = list(tokenize(self, captions).values())
         return {place: list(group) for place, group in zip(captions, known[texts], strict=True)}
 
-    PTBTokenizer.tokenize = tokenize
+    def started(self: Any, right: Captions, given: Captions) -> Any:
+        start(self)
+        return compute(self, right, given)
+
+    def ended(self: Any) -> None:
+        if hasattr(self, "meteor_p"):
+            end(self)
+
+    PTBTokenizer.tokenize, Meteor.compute_score, Meteor.__del__ = once, started, ended
+    Meteor.__init__ = lambda self: None
     try:
         yield
     finally:
-        PTBTokenizer.tokenize = original
+        PTBTokenizer.tokenize, Meteor.compute_score = tokenize, compute
+        Meteor.__init__, Meteor.__del__ = start, end

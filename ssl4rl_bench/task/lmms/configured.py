@@ -21,7 +21,7 @@ from ssl4rl_bench.core.scratch import ScratchFolder
 from ssl4rl_bench.task.lmms.documents import Documents
 from ssl4rl_bench.task.lmms.generation import cut, stops
 from ssl4rl_bench.task.lmms.registry_files import Registered
-from ssl4rl_bench.task.lmms.scope import check_functions, refusal
+from ssl4rl_bench.task.lmms.scope import check_functions, is_submission, refusal
 
 REASONING_TAGS = '[["<think>", "</think>"], ["<analysis>", "</analysis>"]]'
 """The default of lmms-eval's option `--reasoning_tags` (`lmms_eval/__main__.py`): text between them is removed."""
@@ -105,8 +105,9 @@ class Configured:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The aggregation of each metric, in the order of the file."""
-        return dict(self._task.aggregation())
+        """The aggregation of each metric with a number, in the order of the file."""
+        known = dict(self._task.aggregation())
+        return {name: function for name, function in known.items() if not is_submission(name)}
 
     def higher_is_better(self, metric: str) -> bool:
         """Returns whether a higher value of a metric is better."""

@@ -19,7 +19,7 @@ from ssl4rl_bench.core.identity import seed_of
 _KEYS = ("score", "is_correct", "correct", "exact_match")
 """Keys of a record under which tasks store its score; the first is lmms-eval's default `score_key`."""
 _NEAR = 1e-9
-_TRIALS = 2
+_TRIALS = 3
 Items = Sequence[Mapping[str, Any]]
 """The result of `process_results` of each document, by metric."""
 Aggregate = Callable[[str, Sequence[Any]], Any]
@@ -120,12 +120,13 @@ def _equals(
 
     Args:
         key: the key of the records that puts documents together; None for each document by itself.
-        share: the share of the documents in a trial. If categories have equal sizes, fewer documents tell the
-            mean over categories from that over documents.
+        share: the share of the documents in a trial, of which each further trial has one less. If categories
+            have equal sizes, only such numbers tell the mean over categories from that over documents.
     """
     for trial in range(_TRIALS):
         draw = np.random.default_rng(seed_of("layout", trial))
-        places = np.sort(draw.permutation(len(records))[: max(1, round(share * len(records)))]).tolist()
+        n_places = len(records) if share == 1.0 else max(1, round(share * len(records)) - trial)
+        places = np.sort(draw.permutation(len(records))[:n_places]).tolist()
         scores = draw.integers(0, 2, len(places)).tolist()
         made_up = []
         for place, score in zip(places, scores, strict=True):

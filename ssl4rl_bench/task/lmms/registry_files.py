@@ -18,7 +18,6 @@ from typing import Any
 from ssl4rl_bench.core.errors import MissingDependency, UsageError, did_you_mean
 from ssl4rl_bench.core.identity import sha256_hex, sha256_json
 from ssl4rl_bench.core.names import LMMS
-from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.task.taskfile import FunctionName, TaskFile
 
 _NAME = re.compile(r"^task[ \t]*:[ \t]*[\"']?([\w.+-]+)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
@@ -134,7 +133,7 @@ def _indexed(folder: Path) -> _Index:
 
 def _listed(path: Path) -> Iterator[str]:
     try:
-        content = parse_yaml(path.read_bytes(), ("!function", FunctionName))
+        content = _parsed(path.read_bytes())
     except (OSError, ValueError):
         return
     members = content.get("task") if isinstance(content, dict) else None
@@ -157,7 +156,7 @@ def _with_includes(name: str, path: Path, folder: Path, parts: dict[str, str]) -
     """Parses a file and those that it includes, and adds their digests to `parts`."""
     try:
         data = path.read_bytes()
-        config = parse_yaml(data, ("!function", FunctionName))
+        config = _parsed(data)
     except (OSError, ValueError) as error:
         raise UsageError(f"{LMMS}{name} cannot be read from lmms-eval's {path.name}: {error}") from None
     if not isinstance(config, dict):
@@ -172,6 +171,20 @@ def _with_includes(name: str, path: Path, folder: Path, parts: dict[str, str]) -
     for one in reversed([included] if isinstance(included, str) else list(included)):
         out |= _with_includes(name, path.parent / str(one), folder, parts)
     return out | config
+
+
+def _parsed(data: bytes) -> Any:
+    """Parses a file as lmms-eval does, of two equal keys taking the last. Raises ValueError if it is not YAML."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor("!function", lambda _, node: FunctionName(node.value))
+    try:
+        return yaml.load(data, Loader)  # noqa: S506  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(str(error).replace("\n", " ")) from None
 
 
 def _functions(value: Any) -> Iterator[str]:

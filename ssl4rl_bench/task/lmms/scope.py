@@ -23,11 +23,11 @@ _TURNS = {
 }
 """Why other output types than `generate_until` are refused."""
 _VIDEO = ("video", "From_YouTube")
-_NETWORK = frozenset(
-    {"openai", "anthropic", "requests", "httpx", "aiohttp", "litellm", "dashscope", "urllib"}
-)
+_NETWORK = frozenset({"openai", "anthropic", "requests", "httpx", "aiohttp", "litellm", "dashscope"})
 """Packages whose use in scoring means a judge, and in a document an image that is downloaded."""
 _JUDGE = "lmms_eval.llm_judge"
+_JUDGED = ("gpt", "judge")
+"""Parts of the names of metrics that a judge gives."""
 _SCORED_ELSEWHERE = ("passthrough", "submission")
 """Parts of the names of metrics for which lmms-eval only writes a file for the benchmark's server."""
 
@@ -68,12 +68,14 @@ def _reasons(config: Mapping[str, Any]) -> Iterator[str]:
         yield "it asks about no image"
     if len(config.get("filter_list") or ()) > 1:
         yield "it scores each reply in several ways (filter_list)"
-    for metric in config.get("metric_list") or ():
-        name = str(metric.get("metric"))
+    names = [str(metric.get("metric")) for metric in config.get("metric_list") or ()]
+    if names and all(map(is_submission, names)):
+        yield f"{names[0]} is no number, but a file for the benchmark's server"
+    for name in names:
+        if any(word in name.lower() for word in _JUDGED):
+            yield f"{name} is the score of a judge"
         if "SPICE" in name:
             yield f"{name} needs SPICE, which downloads 300 MB of Java packages and is left out"
-        if any(word in name for word in _SCORED_ELSEWHERE):
-            yield f"{name} is no number, but a file for the benchmark's server"
 
 
 def check_functions(name: str, functions: Mapping[str, Any]) -> None:
@@ -93,22 +95,21 @@ def check_functions(name: str, functions: Mapping[str, Any]) -> None:
         raise refusal(name, f"its {role} calls a judge over the network ({package})")
 
 
-def uses(function: Any, words: frozenset[str]) -> bool:
-    """Checks whether a function, or a function of a task that it calls, uses one of these names."""
-    return any(word in words for code, _ in _reached(function) for word in _names(code))
+def is_submission(metric: str) -> bool:
+    """Checks whether a metric only writes a file for the benchmark's server."""
+    return any(word in metric for word in _SCORED_ELSEWHERE)
 
 
 def _network(function: Any) -> Iterator[str]:
     for code, scope in _reached(function):
         for word in _names(code):
             module = word if word not in scope else _module_of(scope[word])
-            root = module.partition(".")[0]
-            if root in _NETWORK or module.startswith(_JUDGE):
-                yield module if module.startswith(_JUDGE) else root
+            if module.startswith((_JUDGE, "urllib.request")) or _NETWORK & set(module.split(".")):
+                yield module
 
 
 def _reached(function: Any) -> Iterator[tuple[CodeType, Mapping[str, Any]]]:
-    """Yields the code and the globals of a function and of the functions of tasks that it calls."""
+    """Yields the code and the globals of a function and of the functions and methods of tasks that it may call."""
     waiting: list[Any] = [function]
     seen: set[CodeType] = set()
     while waiting:
@@ -119,8 +120,10 @@ def _reached(function: Any) -> Iterator[tuple[CodeType, Mapping[str, Any]]]:
         seen.add(current.__code__)
         scope = current.__globals__
         yield current.__code__, scope
-        called = (scope[word] for word in _names(current.__code__) if word in scope)
-        waiting += [one for one in called if isinstance(one, FunctionType) and _is_of_tasks(one)]
+        for value in (scope[word] for word in _names(current.__code__) if word in scope):
+            owner = value if isinstance(value, type) else type(value)
+            functions = [value] if isinstance(value, FunctionType) else vars(owner).values()
+            waiting += [one for one in functions if isinstance(one, FunctionType) and _is_of_tasks(one)]
 
 
 def _is_of_tasks(function: FunctionType) -> bool:

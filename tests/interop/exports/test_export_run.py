@@ -206,7 +206,7 @@ def test_a_made_up_and_a_partial_run_say_so(tmp_path: Path) -> None:
     run = sb.evaluate("gold", "scenes", engine="mock", limit=2, out=tmp_path / "run")
     written = sb.export_run(run, "vlmevalkit", tmp_path / "out")
     assert written.paths[0].name == "gold-mock_scenes_mmbench.xlsx"
-    assert written.notes[0].startswith("the replies are made up by the engine mock")
+    assert written.notes[0].startswith("the replies are those of the engine mock")
     assert written.notes[1].startswith("partial: scenes: limited to 2 of 600 questions")
 
 
