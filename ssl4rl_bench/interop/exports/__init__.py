@@ -101,7 +101,7 @@ def _one_per_task(to: str, read: Sequence[TaskReplies], out: Path) -> _Files:
         )
     for replies in read:
         if to == "parquet":
-            named = out / f"{replies.label}_{short_name(replies.task.name)}.parquet"
+            named = out / f"{replies.label}_{harness.file_name(short_name(replies.task.name))}.parquet"
             path = out if is_file else named
             yield path, tables.parquet_bytes(path.name, replies)
         else:

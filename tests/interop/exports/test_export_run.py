@@ -178,7 +178,7 @@ def test_surrogates_come_back_from_json_and_are_refused_elsewhere(tmp_path: Path
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        ("ssl_rotation_90", "ssl_rotation_90 is a probe, for which VLMEvalKit has no data set"),
+        ("ssl_rotation_90", "ssl_rotation_90 is a probe, which is not written for VLMEvalKit"),
         (
             "mathvista_mini",
             "VLMEvalKit evaluates mathvista_mini with columns of its file that a run does not have",
