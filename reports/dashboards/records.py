@@ -3,6 +3,7 @@
 | name | values |
 |---|---|
 | `TASK/AGGREGATION/overall/...`, `TASK/AGGREGATION/LEVEL/CATEGORY/...` | `value`, `low`, `high`, `n`, `unread` |
+| `TASK/metrics/METRIC/...` | the same of the metrics that lmms-eval computes for its tasks |
 | `gate/TASK/AGGREGATION/LEVEL/CATEGORY/...` | `difference`, `low`, `high`, `n` against the baseline |
 | `gate/.../RULE/...` | `lower` (simultaneous bound), `limit`, `verdict` |
 | `change/TASK/CATEGORY/...` | `difference`, `low`, `high`, `n`, `p` of a watch's checkpoint against its baseline |
@@ -76,6 +77,9 @@ def record_of_result(spec: RunSpec, result: Mapping[str, Any], step: int | None 
                 names = keys_of(by_level.get(level, {}))
                 for name, cell in by_level.get(level, {}).items():
                     scalars |= _cell(f"{start}/{level}/{names[name]}", cell)
+        metrics = scored.get("metrics", {})  # those of another program, such as lmms-eval's CIDEr
+        for name, key in keys_of(metrics).items():
+            scalars |= _cell(f"{key_of(short_name(task))}/metrics/{key}", metrics[name])
     return StepRecord(step_of(spec.model) if step is None else step, scalars)
 
 
@@ -127,7 +131,7 @@ def _cell(place: str, cell: Mapping[str, Any]) -> dict[str, float]:
     if cell["value"] is None:
         return {f"{place}/n": float(cell["n"])}
     out = _bounded(place, "value", cell["value"], cell["ci95"], cell["n"])
-    if cell["unread"] is not None:
+    if cell.get("unread") is not None:
         out[f"{place}/unread"] = cell["unread"]
     return out
 

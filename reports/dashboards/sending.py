@@ -118,10 +118,10 @@ class Dashboards:
             log.write(record)
             known = [*known, record.digest]
             write_json(folder / FILE, {"schema": SCHEMA, "sent": {**sent, key: known}})
-            if record.step is None:
-                self.say(
-                    f"{target}: {header.name} has no step in its name or its files, so it is logged without one"
-                )
+        if any(record.step is None for record in new):
+            self.say(
+                f"{target}: {header.name} has no step in its name or its files, so it is logged without one"
+            )
 
     def _fail(self, target: Target, folder: Path, error: Exception) -> None:
         self._failed.add(target)

@@ -46,6 +46,7 @@ class TensorboardLog:
             values.append(Summary.Value(tag=name, metadata=about, tensor=tensor))
         event = Event(wall_time=time.time(), step=record.step or 0, summary=Summary(value=values))
         self._writer.add_event(event)
+        self._writer.flush()  # a watch may be killed
 
     def close(self) -> None:
         self._writer.close()

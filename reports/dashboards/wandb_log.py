@@ -34,6 +34,7 @@ class WandbLog:
             x_disable_machine_info=True,
             x_save_requirements=False,
             init_timeout=20.0,
+            reinit="create_new",  # a run of the same process, such as a notebook's, goes on
         )
         self._run: Any = wandb.init(
             project=project,
@@ -51,7 +52,7 @@ class WandbLog:
     def place(self) -> str:
         if self._offline:
             return f"wandb sync --append {Path(self._run.settings.sync_dir)} ({self._offline})"
-        return str(self._run.url)
+        return str(self._run.url or "nowhere, as WANDB_MODE says")
 
     def write(self, record: StepRecord) -> None:
         values: Mapping[str, Any] = {**record.scalars, **record.texts}
@@ -68,16 +69,18 @@ def open_wandb(header: Header, folder: Path, destination: str) -> Log:  # noqa: 
     """Opens a run of the project `destination`, which may be ENTITY/PROJECT."""
     entity, _, project = destination.rpartition("/")
     project = project or os.environ.get("WANDB_PROJECT") or PROJECT
-    return WandbLog(header, project, entity or None, _why_offline())
+    return WandbLog(header, project, entity or None, why_offline())
 
 
-def _why_offline() -> str:
+def why_offline() -> str:
     """Returns why the run is kept offline; empty if it is sent."""
     import wandb
 
     asked = os.environ.get("WANDB_MODE", "")
-    if asked:
-        return "WANDB_MODE=offline" if asked in ("offline", "dryrun") else ""
+    if asked == "disabled":
+        return ""
+    if asked in ("offline", "dryrun"):
+        return f"WANDB_MODE={asked}"
     if not wandb.api.api_key:  # otherwise `wandb.init` would ask for it
         return "no key: `wandb login`"
     reason = unreachable(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai")

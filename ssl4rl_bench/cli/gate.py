@@ -76,6 +76,8 @@ def gate(
     dashboards = open_dashboards(log)
     if candidate is None:
         raise UsageError("--candidate is missing: name the run directory of the new checkpoint")
+    if save_baseline is not None and dashboards.targets:
+        raise UsageError("--log has no verdict to log with --save-baseline: leave one of them out")
     (new,) = load_evaluated([candidate], data or [], Terminal())
     if save_baseline is not None:
         save_baseline_file(new, save_baseline)

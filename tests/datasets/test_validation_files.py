@@ -288,3 +288,23 @@ def test_datasets_reads_the_folder(mmbench: Path, format: str, monkeypatch: pyte
     assert (name, others) == ("val", [])
     assert table[0]["images"][0].size[0] > 28
     assert len(table) == len(rows_of(mmbench / format))
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("name", ["scenes", "mmmu_val"])
+def test_trl_shows_what_a_run_shows(name: str, tmp_path: Path) -> None:
+    data_utils = pytest.importorskip("trl.data_utils")
+    data = None
+    if name != "scenes":
+        data = str(write_table(tmp_path / "data.tsv", BENCHMARKS[name].rows()))
+    task = load_task(name, data=data, limit=4)
+    build_validation(task, tmp_path / "out", format="trl")
+    for sample, row in zip(task.samples, rows_of(tmp_path / "out"), strict=True):
+        images = [image["bytes"] for image in row["images"]]
+        (message,) = data_utils.prepare_multimodal_messages(row["prompt"], images=images)
+        shown = [part["image"] if part["type"] == "image" else part["text"] for part in message["content"]]
+        asked = [
+            part.image.data if isinstance(part, ImagePart) else part.text
+            for part in sample.messages[0].content
+        ]
+        assert [part for part in shown if part] == [part for part in asked if part]

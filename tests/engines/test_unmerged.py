@@ -54,6 +54,18 @@ def test_weights_are_located(names: list[str], place: str, tmp_path: Path) -> No
         ([*SHARDS, "dataloader.pt"], "fsdp", "actor", "EasyR1"),
         (ADAPTER, "adapter", "", ""),
         ([*VERL, *(f"actor/lora_adapter/{name}" for name in ADAPTER)], "adapter", "actor/lora_adapter", ""),
+        (
+            [*SHARDS, "dataloader.pt", *(f"actor/lora_adapter/{name}" for name in ADAPTER)],
+            "fsdp",
+            "actor",
+            "EasyR1",
+        ),
+        (
+            [*VERL, "actor/lora_adapter/adapter_config.json"],
+            "fsdp",
+            "actor",
+            "verl",
+        ),  # verl failed to save it
         # verl's merger wrote the base and the adapter with a guessed scale
         (
             [*VERL, f"actor/huggingface/{WEIGHTS}", "actor/huggingface/lora_adapter/x"],

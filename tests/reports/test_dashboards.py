@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from commands import bench
@@ -26,6 +27,7 @@ from ssl4rl_bench.reports.dashboards.records import (
     record_of_result,
 )
 from ssl4rl_bench.reports.dashboards.sending import Dashboards, Target, parse_targets, within
+from ssl4rl_bench.reports.dashboards.wandb_log import why_offline
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 
@@ -113,11 +115,20 @@ def test_a_cell_without_a_value_has_only_its_n() -> None:
     spec = RunSpec("out/checkpoint-50", "f", {}, "mock", "1")
     empty = {"value": None, "ci95": None, "n": 0, "unread": None}
     aggregates = {"row_micro": {"overall": empty, "l1": {}, "l2": {"a b": empty, "a.b": empty}, "l3": {}}}
-    result = {"tasks": {"ssl4rl_x": {"aggregates": aggregates, "probe": {}}}}
+    metrics = {
+        "CIDEr": {"value": 0.8, "n": 5, "ci95": [0.7, 0.9]},
+        "ROUGE L": {"value": None, "n": 0, "ci95": None},
+    }
+    result = {"tasks": {"ssl4rl_x": {"aggregates": aggregates, "probe": {}, "metrics": metrics}}}
     assert record_of_result(spec, result).scalars == {
         "x/row_micro/overall/n": 0.0,
         "x/row_micro/l2/a_b/n": 0.0,
         "x/row_micro/l2/a.b/n": 0.0,
+        "x/metrics/CIDEr/value": 0.8,
+        "x/metrics/CIDEr/low": 0.7,
+        "x/metrics/CIDEr/high": 0.9,
+        "x/metrics/CIDEr/n": 5.0,
+        "x/metrics/ROUGE_L/n": 0.0,
     }
 
 
@@ -289,6 +300,34 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     assert "wandb" not in sys.modules or parse_targets(["wandb:a/b"]) == (Target("wandb", "a/b"),)
     with pytest.raises(UsageError):
         parse_targets([""])
+
+
+@pytest.mark.parametrize(
+    ("env", "key", "reason"),
+    [
+        ({"WANDB_MODE": "offline"}, "k", "WANDB_MODE=offline"),
+        ({"WANDB_MODE": "disabled"}, None, ""),
+        ({}, None, "no key: `wandb login`"),
+        ({"WANDB_MODE": "online"}, None, "no key: `wandb login`"),
+        ({"WANDB_BASE_URL": "http://127.0.0.1:9"}, "k", "the server cannot be reached: connection refused"),
+        ({"WANDB_MODE": "online", "WANDB_BASE_URL": "http://127.0.0.1:9"}, "k", "connection refused"),
+    ],
+)
+def test_wandb_stays_offline_without_a_key_or_a_network(
+    env: dict[str, str], key: str | None, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(api=SimpleNamespace(api_key=key)))  # type: ignore[arg-type]
+    for name in ("WANDB_MODE", "WANDB_BASE_URL", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert why_offline().endswith(reason) and bool(why_offline()) == bool(reason)
+
+
+def test_a_baseline_file_has_no_verdict_to_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "find_spec", lambda name: object())
+    done = bench("gate", "-c", "none", "--save-baseline", tmp_path / "b.json", "--log", "wandb")
+    assert done.code == 2 and "--log has no verdict to log" in done.err
 
 
 @pytest.mark.parametrize(

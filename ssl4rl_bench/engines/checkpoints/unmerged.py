@@ -22,6 +22,7 @@ _MERGED = ("actor/huggingface", "huggingface")
 """Where verl and EasyR1 put merged weights. The second place is that of verl's trainer for supervised training."""
 LORA = "lora_adapter"
 """The folder in which verl and EasyR1 save an adapter, and verl's merger the adapter that it leaves unmerged."""
+_ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 ADAPTER_COMMAND = "python -m ssl4rl_bench.merge_adapter"
 
 Kind = Literal["fsdp", "megatron", "adapter"]
@@ -122,11 +123,15 @@ def locate(folder: Path) -> Path | Unmerged | None:
         # verl's merger writes the base, without the adapter, and the adapter into a sub-folder.
         if has_weights(place) and not (place / LORA).is_dir():
             return place
-    for place in (folder, *(folder / inner / LORA for inner in ("actor", "", *_MERGED))):
-        if any(place.glob("adapter_config.json")) or any(place.glob("adapter_model.*")):
-            merged = folder.with_name(f"{folder.name}-merged")
-            return merged if has_weights(merged) else Unmerged("adapter", place)
-    return next(find_shards(folder), None)
+    if any(folder.glob("adapter_config.json")) or any(folder.glob("adapter_model.*")):
+        merged = folder.with_name(f"{folder.name}-merged")
+        return merged if has_weights(merged) else Unmerged("adapter", folder)
+    shards = next(find_shards(folder), None)
+    if shards is None or shards.trainer == "EasyR1":  # whose command merges adapters too
+        return shards
+    adapter = shards.folder / LORA
+    complete = all((adapter / name).is_file() for name in _ADAPTER)
+    return Unmerged("adapter", adapter) if complete else shards
 
 
 def has_weights(folder: Path) -> bool:

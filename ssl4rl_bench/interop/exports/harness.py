@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import ssl4rl_bench
+from ssl4rl_bench.core.capabilities import HasMetrics
 from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import Sample, SampleRecord, Score
 from ssl4rl_bench.interop.exports.replies import ScoredReply, TaskReplies
 from ssl4rl_bench.interop.lmms import items
@@ -38,7 +40,13 @@ def lm_eval_files(folder: Path, tasks: Sequence[TaskReplies]) -> Iterator[tuple[
     A reply without a score (a failed request, or reasoning alone) has no line, since the format cannot mark it:
     `n-samples` counts the lines as `effective`. The metrics in the results are those of complete questions, as
     everywhere in this project.
+
+    Raises:
+        UsageError: a task whose replies have no scores of their own.
     """
+    for replies in tasks:
+        if isinstance(replies.task, HasMetrics) and replies.task.corpus_only:
+            raise _refused(replies, "metrics of the corpus only, and no scores of replies")
     place = folder / model_folder(tasks[0])
     date = tasks[0].finished.replace(tzinfo=None).isoformat().replace(":", "-")
     metrics = {replies.task.name: _lm_eval_metrics(replies) for replies in tasks}
@@ -47,7 +55,7 @@ def lm_eval_files(folder: Path, tasks: Sequence[TaskReplies]) -> Iterator[tuple[
     yield place / f"results_{date}.json", _json(results, indent=2)
     for replies in tasks:
         lines = (_lm_eval_line(number, reply, replies) for number, reply in _scored(replies))
-        yield place / f"samples_{replies.task.name}_{date}.jsonl", _lines(lines)
+        yield place / f"samples_{file_name(replies.task.name)}_{date}.jsonl", _lines(lines)
 
 
 def lmms_eval_files(folder: Path, tasks: Sequence[TaskReplies]) -> Iterator[tuple[Path, str]]:
@@ -55,7 +63,13 @@ def lmms_eval_files(folder: Path, tasks: Sequence[TaskReplies]) -> Iterator[tupl
 
     The text of a reply that failed, was cut off, or is reasoning alone carries the mark that they use there
     (`interop.lmms.reply`), and its metrics have no value.
+
+    Raises:
+        UsageError: a task of lmms-eval itself.
     """
+    for replies in tasks:
+        if isinstance(replies.task, HasMetrics):
+            raise _refused(replies, "metrics of lmms-eval, whose values for each reply are not in a run")
     place = folder / model_folder(tasks[0])
     date = tasks[0].finished.strftime("%Y%m%d_%H%M%S")
     metrics = {replies.task.name: _lmms_eval_metrics(replies) for replies in tasks}
@@ -74,7 +88,17 @@ def lmms_eval_files(folder: Path, tasks: Sequence[TaskReplies]) -> Iterator[tupl
 
 def model_folder(replies: TaskReplies) -> str:
     """Returns the name of the folder for a model's files; a mark in the name stays, such as that of a mock run."""
-    return _NOT_IN_NAMES.sub("__", replies.label)
+    return file_name(replies.label)
+
+
+def file_name(text: str) -> str:
+    """Returns a name as both tools write it into the names of files."""
+    return _NOT_IN_NAMES.sub("__", text)
+
+
+def _refused(replies: TaskReplies, what: str) -> UsageError:
+    name = short_name(replies.task.name)
+    return UsageError(f"{name} has {what}: choose other tasks with --tasks, or --to parquet")
 
 
 def left_out(replies: TaskReplies) -> Iterator[str]:
@@ -154,7 +178,11 @@ def _lm_eval_metrics(replies: TaskReplies) -> dict[str, Any]:
     headline = replies.result.get("headline", "circular_micro" if replies.task.probe is None else "row_micro")
     if headline != "row_micro":
         cells[headline] = replies.aggregate(headline)
-    return _cells(cells)
+    others = {
+        name: {"value": metric["value"], "se": None}
+        for name, metric in replies.result.get("metrics", {}).items()
+    }
+    return _cells(others | cells)
 
 
 def _lmms_eval_metrics(replies: TaskReplies) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def _maker(replies: TaskReplies) -> _Maker:
     if not isinstance(task, QuestionsTask):
         kind = "a probe" if task.probe is not None else f"a task of the kind {replies.declared.kind}"
         raise UsageError(
-            f"{short_name(task.name)} is {kind}, for which VLMEvalKit has no data set: {_ELSEWHERE}"
+            f"{short_name(task.name)} is {kind}, which is not written for VLMEvalKit: {_ELSEWHERE}"
         )
     if task.schema.options.source != "letters":
         raise UsageError(

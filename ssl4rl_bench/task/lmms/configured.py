@@ -118,7 +118,7 @@ class Configured:
         with self._calling("doc_to_messages", number):
             messages: list[dict[str, Any]] = self._task.doc_to_messages(doc)
         if not isinstance(messages, list):
-            raise refusal(self.name, "it has no prompt of its own")
+            raise refusal(self.name, "its doc_to_messages returns no list of messages")
         return messages
 
     def target(self, doc: Mapping[str, Any], number: int) -> Any:
