@@ -182,6 +182,6 @@ def choices(values: ArrayLike, targets: ArrayLike, clusters: ArrayLike | None = 
     pictures = np.arange(len(right)) if clusters is None else np.asarray(clusters, np.intp)
     if table.ndim != 2 or not len(table) == len(right) == len(pictures):
         raise ValueError("values, targets and clusters must have one row per sample")
-    if right.size and not (0 <= right.min() and right.max() < table.shape[1]):
+    if right.size and not (right.min() >= 0 and right.max() < table.shape[1]):
         raise ValueError("a target is not the index of a candidate")
     return Choices(table, right, pictures)
