@@ -97,8 +97,8 @@ def rates(model: Model, n: int, k: int, draws: int) -> Rates:
         )
         for index, result in enumerate(
             (
-                margin([choices(logs, targets)], replicates=REPLICATES, seed=draw),
-                alignment(choices(rewards, targets), replicates=REPLICATES, seed=draw),
+                margin([choices(logs, targets, range(n))], replicates=REPLICATES, seed=draw),
+                alignment(choices(rewards, targets, range(n)), replicates=REPLICATES, seed=draw),
             )
         ):
             counts[index] += result.p < 0.05
@@ -132,8 +132,8 @@ def main() -> None:
     small, large = with_gain(0.3, 3.0), with_gain(1.0, 3.0)
     for n, k in ((64, 8), (128, 4), (128, 8), (128, 16), (256, 4), (256, 8), (512, 8)):
         first, second = rates(small, n, k, draws), rates(large, n, k, draws)
-        cells = (first.alignment, first.margin, second.margin)
-        print(f"| {n} | {k} | {' | '.join(share(cell, draws) for cell in cells)} |", flush=True)
+        powers = (first.alignment, first.margin, second.margin)
+        print(f"| {n} | {k} | {' | '.join(share(cell, draws) for cell in powers)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ class Choices:
     targets: _Ints
     """The index of each sample's right answer among the candidates; shape (samples,)."""
     clusters: _Ints
-    """The index of each sample's picture; shape (samples,). Samples of one picture are not independent."""
+    """The index of each sample's picture, over all blocks; shape (samples,). Samples of one picture are not
+    independent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def _tested(blocks: Sequence[Choices], centred: Sequence[_Floats], replicates: i
     return Sight(
         value=value,
         ci95=_interval(own, clusters),
-        p=1.0 if is_constant else (above + 0.5 * ties + 0.5) / (replicates + 1.0),
+        p=1.0 if is_constant else float((above + 0.5 * ties + 0.5) / (replicates + 1.0)),
         z=None if is_constant else value / spread,
         n=n,
         n_clusters=n_clusters,
@@ -172,14 +173,14 @@ def _by_size(clusters: _Ints) -> list[_Ints]:
     ]
 
 
-def choices(values: ArrayLike, targets: ArrayLike, clusters: ArrayLike | None = None) -> Choices:
-    """Creates a block from arrays; without `clusters`, each sample shows a picture of its own.
+def choices(values: ArrayLike, targets: ArrayLike, clusters: ArrayLike) -> Choices:
+    """Creates a block from arrays.
 
     Raises:
         ValueError: the lengths differ, or a target is not the index of a candidate.
     """
     table, right = np.asarray(values, np.float64), np.asarray(targets, np.intp)
-    pictures = np.arange(len(right)) if clusters is None else np.asarray(clusters, np.intp)
+    pictures = np.asarray(clusters, np.intp)
     if table.ndim != 2 or not len(table) == len(right) == len(pictures):
         raise ValueError("values, targets and clusters must have one row per sample")
     if right.size and not (right.min() >= 0 and right.max() < table.shape[1]):

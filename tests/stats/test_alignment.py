@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench.stats.alignment import alignment, choices, margin
+from ssl4rl_bench.stats import alignment as module
+from ssl4rl_bench.stats.alignment import Choices, alignment, margin
+
+
+def choices(values: object, targets: object, clusters: object = None) -> Choices:
+    """A block; without clusters, each sample has another picture."""
+    n = len(np.asarray(targets))
+    return module.choices(values, targets, np.arange(n) if clusters is None else clusters)  # type: ignore[arg-type]
 
 
 def table(seed: int, n: int = 12, m: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -75,14 +82,14 @@ def test_a_constant_guesser_has_no_alignment() -> None:
 def test_blocks_exchange_targets_within() -> None:
     # Without sight the candidates of a block are its own targets, and other blocks have other candidates.
     rng = np.random.default_rng(1)
-    blind = [choices(rng.normal(size=(6, 6)), np.arange(6)) for _ in range(20)]
-    seen = [choices(block.values + np.eye(6), np.arange(6)) for block in blind]
+    blind = [choices(rng.normal(size=(6, 6)), np.arange(6), np.arange(6) + 6 * b) for b in range(20)]
+    seen = [choices(block.values + np.eye(6), np.arange(6), block.clusters) for block in blind]
     assert margin(blind, replicates=1_000).p > 0.05
     result = margin(seen, replicates=1_000)
     assert result.p < 0.002
     assert result.z is not None
     assert result.z > 5
-    assert result.n == 120
+    assert (result.n, result.n_clusters) == (120, 120)
 
 
 def test_sight_is_seen_and_the_interval_contains_it() -> None:

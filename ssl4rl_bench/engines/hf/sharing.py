@@ -108,7 +108,7 @@ class SharingNetwork(Network):
         return self.model.lm_head(hidden[:, -1])
 
     def likelihoods(self, pairs: Sequence[tuple[Prepared, Sequence[str]]]) -> list[list[float]]:
-        """See `Network.likelihoods`. Each prompt is computed once, and its texts from copies of its keys and values."""
+        """See `Network.likelihoods`. Each prompt is computed once; its texts start from copies of its keys."""
         import torch
 
         out: list[list[float]] = [[] for _ in pairs]
