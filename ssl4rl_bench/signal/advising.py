@@ -14,9 +14,10 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import Engine
 from ssl4rl_bench.evaluation.plan import EvaluationPlan, engine_for, load_tasks, subjects_of
 from ssl4rl_bench.run.observing import SILENT, Observer
+from ssl4rl_bench.run.spec import engine_mark
 from ssl4rl_bench.score.forced_choice import ForcedChoice, forced_choice
 from ssl4rl_bench.signal.asking import AdviseSettings, Asked, ask
-from ssl4rl_bench.signal.rewards import Earned, Share, blind_reward, earn, mean_share
+from ssl4rl_bench.signal.rewards import Earned, MeanShare, blind_reward, earn, mean_share
 from ssl4rl_bench.signal.verdicts import ALPHA, Verdict, advice_for, verdict_of
 from ssl4rl_bench.stats.alignment import Sight, alignment, choices
 from ssl4rl_bench.stats.multiple import holm
@@ -39,13 +40,13 @@ class TaskAdvice:
     n_replies: int
     n_failed: int
     """Requests that failed; they are left out."""
-    mean: Share
+    mean: MeanShare
     """The mean reward."""
     blind: float
     """What the best constant readable answer earns."""
     unread: float
     """The share of replies from which no answer was read."""
-    spread: Share
+    spread: MeanShare
     """The share of groups whose replies do not all earn the same."""
     spread_by_guessing: float
     """That share if replies did not depend on the picture."""
@@ -119,7 +120,9 @@ def advise(settings: AdviseSettings, observer: Observer = SILENT) -> Advice:
         engine.close()
     version = f"{engine.name} {engine.version}"
     judged, n_tests = _judged([replace(row, blind=blind) for row, blind in zip(rows, blinds, strict=True)])
-    return Advice(subject.label, version, settings, tasks[0].source, judged, n_tests)
+    mark = engine_mark(engine.name, {})
+    label = f"{subject.label} ({mark})" if mark else subject.label
+    return Advice(label, version, settings, tasks[0].source, judged, n_tests)
 
 
 def _measure(
@@ -135,9 +138,9 @@ def _measure(
     choice = None
     if isinstance(engine, ScoresAnswers):
         choice = forced_choice(task, engine, asked.replies, settings.extractor)
-    own, pictures = earned.own(), earned.pictures()
+    rewards, pictures = earned.by_sample(), earned.pictures()
     index = {target: number for number, target in enumerate(earned.targets)}
-    table = np.array([rewards.mean(axis=0) for rewards in earned.rewards])
+    table = np.array([group.mean(axis=0) for group in earned.rewards])
     aligned = alignment(choices(table, [index[sample.target] for sample in earned.samples], pictures))
     n_forced = 0 if choice is None else choice.n_candidates
     return TaskAdvice(
@@ -148,10 +151,10 @@ def _measure(
         n_pictures=int(pictures.max()) + 1,
         n_replies=earned.n_replies,
         n_failed=asked.n_failed,
-        mean=mean_share(own, pictures),
+        mean=mean_share(rewards, pictures),
         blind=0.0,
         unread=earned.n_unread / earned.n_replies,
-        spread=mean_share([np.array([float(np.ptp(rewards) > 0)]) for rewards in own], pictures),
+        spread=mean_share([np.array([float(np.ptp(group) > 0)]) for group in rewards], pictures),
         spread_by_guessing=earned.spread_by_guessing(settings.replies),
         alignment=aligned,
         choice=choice,

@@ -33,7 +33,7 @@ class Earned:
     n_unread: int
     """Replies from which no answer was read."""
 
-    def own(self) -> list[_Floats]:
+    def by_sample(self) -> list[_Floats]:
         """Returns the rewards of each sample's replies, of shape (replies,)."""
         index = {target: number for number, target in enumerate(self.targets)}
         return [
@@ -60,7 +60,7 @@ class Earned:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class MeanShare:
     """A mean of numbers in [0, 1] with its 95% interval, clustered by picture."""
 
     value: float
@@ -100,7 +100,7 @@ def worth_of(name: str, ssl: SSLTask, reward: SSLReward) -> Callable[[str, str],
     return lambda answer, target: reward.worth(ssl.grade(answer, target) if answer else {}, target)
 
 
-def mean_share(values: Sequence[_Floats], pictures: NDArray[np.intp]) -> Share:
+def mean_share(values: Sequence[_Floats], pictures: NDArray[np.intp]) -> MeanShare:
     """Computes the mean over all numbers with its interval.
 
     Args:
@@ -112,8 +112,8 @@ def mean_share(values: Sequence[_Floats], pictures: NDArray[np.intp]) -> Share:
     total = sizes.sum()
     value = float(sums.sum() / total)
     if len(sums) < 2:
-        return Share(value, None)
-    return Share(value, accuracy_interval(accuracy(np.full(len(sums), 1.0 / total), sums, sizes)))
+        return MeanShare(value, None)
+    return MeanShare(value, accuracy_interval(accuracy(np.full(len(sums), 1.0 / total), sums, sizes)))
 
 
 def blind_reward(task: ProbeTask, reward: SSLReward) -> float:

@@ -76,9 +76,9 @@ def advice_lines(advice: Advice) -> Iterator[str]:
             f"{clean(row.choice.form, 120)}{failed}."
         )
     here = sum(row.seconds for row in advice.tasks)
-    there = sum(row.seconds_3b for row in advice.tasks)
+    estimate = sum(row.seconds_3b for row in advice.tasks)
     yield (
-        f"Cost: {here:.0f} s. A 3B model on one GPU: about {there:.0f} s, an estimate for as many tokens at assumed "
+        f"Cost: {here:.0f} s. A 3B model on one GPU: about {estimate:.0f} s, an estimate for as many tokens at assumed "
         f"rates (prompts {PREFILL:,.0f} and replies {DECODE:,.0f} tokens/s)."
     )
 

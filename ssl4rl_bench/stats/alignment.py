@@ -109,18 +109,18 @@ def _centred(block: Choices, weights: _Floats) -> _Floats:
 def _tested(blocks: Sequence[Choices], centred: Sequence[_Floats], replicates: int, seed: int) -> Sight:
     if not blocks:
         raise ValueError("a test needs at least one sample")
-    own = np.concatenate([c[np.arange(len(c)), b.targets] for b, c in zip(blocks, centred, strict=True)])
+    right = np.concatenate([c[np.arange(len(c)), b.targets] for b, c in zip(blocks, centred, strict=True)])
     clusters = np.unique(np.concatenate([block.clusters for block in blocks]), return_inverse=True)[1]
-    value, n, n_clusters = float(own.mean()), len(own), int(clusters.max()) + 1
+    value, n, n_clusters = float(right.mean()), len(right), int(clusters.max()) + 1
     totals = _permuted(blocks, centred, replicates, seed)
     tie = 1e-9 * max(1.0, float(np.abs(np.concatenate([c.ravel() for c in centred])).sum()))
-    excess = totals - own.sum()
+    excess = totals - right.sum()
     above, ties = np.count_nonzero(excess > tie), np.count_nonzero(np.abs(excess) <= tie)
     spread = float(totals.std()) / n
     is_constant = ties == replicates
     return Sight(
         value=value,
-        ci95=_interval(own, clusters),
+        ci95=_interval(right, clusters),
         p=1.0 if is_constant else float((above + 0.5 * ties + 0.5) / (replicates + 1.0)),
         z=None if is_constant else value / spread,
         n=n,
@@ -128,16 +128,16 @@ def _tested(blocks: Sequence[Choices], centred: Sequence[_Floats], replicates: i
     )
 
 
-def _interval(own: _Floats, clusters: _Ints) -> tuple[float, float] | None:
-    sums, sizes = np.bincount(clusters, own), np.bincount(clusters).astype(np.float64)
+def _interval(right: _Floats, clusters: _Ints) -> tuple[float, float] | None:
+    sums, sizes = np.bincount(clusters, right), np.bincount(clusters).astype(np.float64)
     if len(sums) < 2:
         return None
-    variance = mean_variance(np.full(len(sums), 1.0 / len(own)), sums, sizes)
+    variance = mean_variance(np.full(len(sums), 1.0 / len(right)), sums, sizes)
     if variance.value <= 1e-24:
         return None
     from ssl4rl_bench.stats.paired import t_interval
 
-    return t_interval(float(own.mean()), math.sqrt(variance.value), variance.df)
+    return t_interval(float(right.mean()), math.sqrt(variance.value), variance.df)
 
 
 def _permuted(blocks: Sequence[Choices], centred: Sequence[_Floats], replicates: int, seed: int) -> _Floats:

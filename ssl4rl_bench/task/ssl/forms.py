@@ -19,7 +19,7 @@ _BY_STYLE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class AnswerForm:
     """A reply with gaps for the answer."""
 
     pieces: tuple[str, ...]
@@ -33,12 +33,12 @@ class Form:
         return "…".join(self.pieces).strip()
 
 
-def asked_form(style: str) -> Form:
+def asked_form(style: str) -> AnswerForm:
     """Returns the form that a prompt style asks for, without thinking."""
-    return Form(_BY_STYLE.get(style, _BY_STYLE["ssl4rl"]))
+    return AnswerForm(_BY_STYLE.get(style, _BY_STYLE["ssl4rl"]))
 
 
-def usual_form(readings: Iterable[tuple[str, str | None]]) -> Form | None:
+def usual_form(readings: Iterable[tuple[str, str | None]]) -> AnswerForm | None:
     """Returns the form that at least `SHARE` of the readable replies have, or None.
 
     A short trained model writes "<think>90</think> <answer>90</answer>": what it answers is decided at its first
@@ -47,7 +47,7 @@ def usual_form(readings: Iterable[tuple[str, str | None]]) -> Form | None:
     Args:
         readings: the text of each reply, and the answer that was read from it.
     """
-    forms: Counter[Form] = Counter()
+    forms: Counter[AnswerForm] = Counter()
     n = 0
     for text, answer in readings:
         if answer is None:
@@ -61,11 +61,11 @@ def usual_form(readings: Iterable[tuple[str, str | None]]) -> Form | None:
     return form if count >= SHARE * n else None
 
 
-def _form(text: str, answer: str) -> Form | None:
+def _form(text: str, answer: str) -> AnswerForm | None:
     pieces = re.split(rf"(?<![\w.,-]){re.escape(answer)}(?![\w-]|[.,]\w)", text)
     # A gap at the very end needs a mark after it, because one answer may begin another.
     pieces[-1] = pieces[-1] or "\n"
-    return Form(tuple(pieces)) if len(pieces) > 1 else None
+    return AnswerForm(tuple(pieces)) if len(pieces) > 1 else None
 
 
 def thinking(text: str) -> str | None:
