@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ssl4rl_bench.core.capabilities import ScoresAnswers
 from ssl4rl_bench.core.types import Completion, Request, Sample
-from ssl4rl_bench.stats.alignment import Choices, Sight, choices, margin
+from ssl4rl_bench.stats.alignment import Choices, TargetEffect, choices, margin
 from ssl4rl_bench.task.ssl.forms import asked_form, thinking, usual_form
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 
@@ -28,7 +28,7 @@ THINKINGS = 8
 class ForcedChoice:
     """The margin of a model on a task."""
 
-    sight: Sight
+    sight: TargetEffect
     form: str
     """The form of the answers, with "…" for the answer; model text, to be neutralised before it is shown."""
     n_candidates: int

@@ -19,7 +19,7 @@ from ssl4rl_bench.score.forced_choice import ForcedChoice, forced_choice
 from ssl4rl_bench.signal.asking import AdviseSettings, Asked, ask
 from ssl4rl_bench.signal.rewards import Earned, MeanShare, blind_reward, earn, mean_share
 from ssl4rl_bench.signal.verdicts import ALPHA, Verdict, advice_for, verdict_of
-from ssl4rl_bench.stats.alignment import Sight, alignment, choices
+from ssl4rl_bench.stats.alignment import TargetEffect, alignment, choices
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 from ssl4rl_bench.train.rewards import make_reward
@@ -50,7 +50,7 @@ class TaskAdvice:
     """The share of groups whose replies do not all earn the same."""
     spread_by_guessing: float
     """That share if replies did not depend on the picture."""
-    alignment: Sight
+    alignment: TargetEffect
     """The reward on the own target minus that on other samples' targets ("right by looking")."""
     choice: ForcedChoice | None
     """The forced-choice margin; None if the engine gives no likelihoods."""

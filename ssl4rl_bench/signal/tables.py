@@ -14,7 +14,7 @@ from ssl4rl_bench.reports.text.cells import escape, markdown_table, plain_table
 from ssl4rl_bench.reports.text.fitting import Narrowing
 from ssl4rl_bench.reports.text.numbers import NO_DATA, bracketed, interval, p_value, percent, points
 from ssl4rl_bench.signal.advising import DECODE, PREFILL, Advice, TaskAdvice
-from ssl4rl_bench.stats.alignment import Sight
+from ssl4rl_bench.stats.alignment import TargetEffect
 
 SCHEMA = 1
 EARNED = (
@@ -78,8 +78,8 @@ def advice_lines(advice: Advice) -> Iterator[str]:
     here = sum(row.seconds for row in advice.tasks)
     estimate = sum(row.seconds_3b for row in advice.tasks)
     yield (
-        f"Cost: {here:.0f} s. A 3B model on one GPU: about {estimate:.0f} s, an estimate for as many tokens at assumed "
-        f"rates (prompts {PREFILL:,.0f} and replies {DECODE:,.0f} tokens/s)."
+        f"Cost: {here:.0f} s. A 3B model on one GPU: about {estimate:.0f} s, an estimate for as many tokens at "
+        f"assumed rates (prompts {PREFILL:,.0f} and replies {DECODE:,.0f} tokens/s)."
     )
 
 
@@ -136,5 +136,5 @@ def _seen(row: TaskAdvice) -> list[str]:
     return [*looking, *_margin(row.choice.sight), p_value(row.choice.sight.p), p_value(row.p_margin)]
 
 
-def _margin(sight: Sight) -> list[str]:
+def _margin(sight: TargetEffect) -> list[str]:
     return [f"{sight.value:+.3f}", bracketed(sight.ci95, lambda end: f"{end:+.3f}")]

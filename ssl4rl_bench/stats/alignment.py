@@ -40,7 +40,7 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TargetEffect:
     """How much the answers to some pictures depend on their targets."""
 
     value: float
@@ -59,7 +59,7 @@ class Sight:
     """The number of pictures."""
 
 
-def margin(blocks: Sequence[Choices], *, replicates: int = REPLICATES, seed: int = 0) -> Sight:
+def margin(blocks: Sequence[Choices], *, replicates: int = REPLICATES, seed: int = 0) -> TargetEffect:
     """Computes the forced-choice margin of log-likelihoods, in nats.
 
     The margin of sample i for answer j is L_ij - mean_i L_ij - mean_j L_ij + mean_ij L_ij: the log-likelihood
@@ -78,7 +78,7 @@ def margin(blocks: Sequence[Choices], *, replicates: int = REPLICATES, seed: int
     return _tested(blocks, centred, replicates, seed)
 
 
-def alignment(block: Choices, *, replicates: int = REPLICATES, seed: int = 0) -> Sight:
+def alignment(block: Choices, *, replicates: int = REPLICATES, seed: int = 0) -> TargetEffect:
     """Computes the mean reward on the own targets minus that of the same replies on the other samples' targets.
 
     With A_ij the mean reward of the replies to sample i if the target were that of sample j, the value is
@@ -106,7 +106,9 @@ def _centred(block: Choices, weights: _Floats) -> _Floats:
     return np.asarray(rows - rows.mean(axis=0))
 
 
-def _tested(blocks: Sequence[Choices], centred: Sequence[_Floats], replicates: int, seed: int) -> Sight:
+def _tested(
+    blocks: Sequence[Choices], centred: Sequence[_Floats], replicates: int, seed: int
+) -> TargetEffect:
     if not blocks:
         raise ValueError("a test needs at least one sample")
     right = np.concatenate([c[np.arange(len(c)), b.targets] for b, c in zip(blocks, centred, strict=True)])
@@ -118,7 +120,7 @@ def _tested(blocks: Sequence[Choices], centred: Sequence[_Floats], replicates: i
     above, ties = np.count_nonzero(excess > tie), np.count_nonzero(np.abs(excess) <= tie)
     spread = float(totals.std()) / n
     is_constant = ties == replicates
-    return Sight(
+    return TargetEffect(
         value=value,
         ci95=_interval(right, clusters),
         p=1.0 if is_constant else float((above + 0.5 * ties + 0.5) / (replicates + 1.0)),
