@@ -66,3 +66,19 @@ def test_a_prompt_that_cannot_be_read_fails_alone(bundled: Model) -> None:
     }
     assert isinstance(scored["broken"], str)
     assert len(scored["one"]) == len(TEXTS)
+
+
+def test_vllm_gives_the_same_likelihoods(bundled: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("vllm")
+    from ssl4rl_bench.engines.vllm.engine import VllmEngine
+
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    expected = {r.sample.id: v for r, v in HfEngine(bundled, EngineOptions()).score_answers(ASKED)}
+    engine = VllmEngine(bundled, EngineOptions(max_model_len=512, batch_size=4))
+    try:
+        scored = {asked.sample.id: values for asked, values in engine.score_answers(ASKED)}
+    finally:
+        engine.close()
+    assert scored.keys() == expected.keys()
+    for name, values in scored.items():
+        assert values == pytest.approx(expected[name], abs=2e-3), name
