@@ -62,7 +62,7 @@ def advice_lines(advice: Advice) -> Iterator[str]:
     yield (
         f"{counts} pictures of {clean(advice.images)}, {sampling.replies} replies each at temperature "
         f"{sampling.temperature:g}; intervals are clustered by picture, and Holm's correction counts "
-        f"{advice.n_tests} tests."
+        f"{advice.n_tests} test{'s' if advice.n_tests > 1 else ''}."
     )
     for row in advice.tasks:
         if row.n_failed:
