@@ -69,7 +69,7 @@ EXTRAS_hf := hf
 EXTRAS_train := train
 EXTRAS_dev := dev,hub,openai,ray,video
 EXTRAS_docs := docs
-EXTRAS_e2e := cpu,train,dev,hub,openai,ray,video,lmms
+EXTRAS_e2e := cpu,train,dev,hub,openai,ray,video,lmms,tensorboard,trackio,wandb
 
 .venv/bin/uv:
 	$(PYTHON) -m venv .venv

@@ -7,6 +7,8 @@ from ssl4rl_bench.datasets.fetching import fetch as fetch
 from ssl4rl_bench.evaluation import evaluate as evaluate
 from ssl4rl_bench.gating.judge import Gate as Gate
 from ssl4rl_bench.gating.of_runs import gate as gate
+from ssl4rl_bench.interop.exports import export_run as export_run
+from ssl4rl_bench.interop.predictions.importing import import_predictions as import_predictions
 from ssl4rl_bench.score.merging import merge as merge
 from ssl4rl_bench.score.runs import Run as Run
 from ssl4rl_bench.score.runs import Runs as Runs
@@ -30,8 +32,10 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "export_run",
     "fetch",
     "gate",
+    "import_predictions",
     "load_runs",
     "load_task",
     "make_reward",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import forked
 import pytest
+import training_process
+import vllm_process
 from examples import examples
 from hypothesis import settings
 
@@ -25,6 +27,8 @@ for _name in THREADS:  # there is a test process per core already: more threads 
 MEMORY = Path("/dev/shm")
 MEMORY_FREE = 4 << 30
 """Bytes that must be free in memory before temporary files are kept there; containers often have 64 MB."""
+PREPARATIONS = (training_process.__file__, vllm_process.__file__)
+"""What prepares the processes that tests with engines fork."""
 _temporary: list[ScratchFolder] = []
 
 settings.register_profile(
@@ -45,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[CACHE] = tempfile.mkdtemp(prefix="ssl4rl-cache-")
         os.environ[DATA] = str(Path(os.environ[CACHE]) / "data")
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
-        forked.share()
+        forked.share(*() if _without_engines(config) else PREPARATIONS)
 
 
 def _keep_files_in_memory(config: pytest.Config) -> None:
@@ -72,8 +76,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leaves out tests/e2e where no engine is asked for: its modules import torch and vLLM."""
-    engines_are_out = "not engine" in config.getoption("markexpr")
-    return True if engines_are_out and collection_path.name == "e2e" else None
+    return True if _without_engines(config) and collection_path.name == "e2e" else None
+
+
+def _without_engines(config: pytest.Config) -> bool:
+    """Returns whether the tests with real engines and trainers are left out."""
+    return "not engine" in config.getoption("markexpr")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,5 +93,5 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Keeps the garbage collector from walking over all collected tests and loaded modules again and again."""
     gc.collect()
     gc.freeze()
-    if "not engine" in session.config.getoption("markexpr"):  # tensors of engines must not wait for it
+    if _without_engines(session.config):  # tensors of engines must not wait for it
         gc.set_threshold(100_000, 20, 50)

@@ -63,7 +63,10 @@ class Popen(subprocess.Popen[AnyStr]):
     """A program that the server forks. Its arguments begin with `sys.executable` and -m, -c or a file."""
 
     preparation = ""
-    """The path of a script that the server runs first (as `PREPARATION`), to import libraries of `HEAVY`."""
+    """The path of a script that the server runs first (as `PREPARATION`), to import libraries of `HEAVY`.
+
+    The server runs it when it is first asked for a program.
+    """
     _connection: socket.socket
 
     def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, *rest: Any) -> None:
@@ -131,7 +134,7 @@ def ask(server: str, request: dict[str, Any], streams: list[int]) -> socket.sock
     return connection
 
 
-def in_shell(*words: str) -> str:
+def in_shell(*words: str, kind: type[Popen[Any]] = Popen) -> str:
     """Returns the line of a shell script that becomes the program, with the script's arguments after `words`."""
     client = (
         "from __future__ import annotations\nimport json, os, socket, sys\n"
@@ -140,7 +143,7 @@ def in_shell(*words: str) -> str:
         "code = int(ask(sys.argv[1], request, [0, 1, 2]).makefile().read().split()[1])\n"
         "os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)\n"
     )
-    return f'exec {shlex.join([sys.executable, "-I", "-S", "-c", client, _server(), *words])} "$@"'
+    return f'exec {shlex.join([sys.executable, "-I", "-S", "-c", client, _server(kind.preparation), *words])} "$@"'
 
 
 def _line(connection: socket.socket) -> str:
@@ -158,16 +161,22 @@ def no_fsync() -> None:
     os.fsync = os.fdatasync = lambda fd: None
 
 
-def share() -> None:
-    """Starts the server for this process and those that it will start."""
-    os.environ[SHARED] = _server()
+def share(*preparations: str) -> None:
+    """Starts the server for this process and those that it will start, and one for each script of preparation."""
+    for preparation in ("", *preparations):
+        os.environ[_variable(preparation)] = _server(preparation)
+
+
+def _variable(preparation: str) -> str:
+    """Returns the environment variable with the path of a server that is shared."""
+    return "_".join([SHARED, *filter(None, [Path(preparation).stem.upper()])])
 
 
 @functools.cache
 def _server(preparation: str = "") -> str:
     """Returns the path of the server's socket. The first call starts the server, unless it is shared."""
-    if SHARED in os.environ and not preparation:
-        return os.environ[SHARED]
+    if shared := os.environ.get(_variable(preparation)):
+        return shared
     folder = tempfile.TemporaryDirectory(prefix="forked-")
     path = str(Path(folder.name, "socket"))
     listener = socket.create_server(path, family=socket.AF_UNIX, backlog=64)
@@ -196,8 +205,11 @@ def main() -> None:
     del sys.path[0]
     no_fsync()
     base = [place for place in sys.path if place not in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    scripts = sys.argv[2:]
+    if scripts:
+        select.select([0, listener], [], [])
     _import()
-    for script in sys.argv[2:]:
+    for script in scripts:
         runpy.run_path(script, run_name=PREPARATION)
     gc.freeze()
     if (request := _serve(listener)) is not None:

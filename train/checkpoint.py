@@ -25,9 +25,9 @@ from typing import Any
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import StoreError, TrainingError
 from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.engines.adapters import merged_network
 from ssl4rl_bench.engines.checkpoints.origin import FILE
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
-from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.train.agreement import on_main
 from ssl4rl_bench.train.sharded import drop_tied_head
 
@@ -266,16 +266,13 @@ class Saver:
     def _merge(self, folder: Path) -> None:
         """Moves the adapter to its sub-folder, and saves the base with the adapter merged into it."""
         import torch
-        from peft import PeftModel
 
         adapter = folder / ADAPTER
         adapter.mkdir()
         for path in folder.glob("adapter_*"):
             if path.is_file():
                 path.rename(adapter / path.name)
-        merged = PeftModel.from_pretrained(
-            load_network(self.base, dtype=torch.float32), adapter
-        ).merge_and_unload()
+        merged, _ = merged_network(self.base, adapter)
         merged.to(getattr(torch, self.dtype)).save_pretrained(folder)
 
     def _prune(self) -> None:

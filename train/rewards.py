@@ -25,12 +25,13 @@ from ssl4rl_bench.core.names import full_name, short_name
 from ssl4rl_bench.core.types import Completion, FinishReason, Score
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.ssl import SSLTask
+from ssl4rl_bench.train.columns import completion_text, finish_reasons, without_end_marks
 from ssl4rl_bench.train.task_names import column_task_names
+from ssl4rl_bench.train.validation import KEY, verl_score
 
 SCHEMES = ("exact", "per_position", "scaled", "released")
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 _WELL_FORMED = re.compile(r"\s*<think>.*</think>\s*<answer>(.*)</answer>\s*", re.DOTALL)
-_END_MARKS = ("<|im_end|>", "<|endoftext|>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,8 @@ class SSLReward:
         else:
             names = [next(iter(self.tasks))] * n
         try:
-            rows = list(zip(completions, names, columns["target"], self._finishes(n, columns), strict=True))
+            finishes = finish_reasons(n, columns, self.end_ids)
+            rows = list(zip(completions, names, columns["target"], finishes, strict=True))
         except ValueError:
             raise UsageError(
                 f"the columns 'task' and 'target' do not have {n} rows as the replies do"
@@ -123,7 +125,7 @@ class SSLReward:
             if name is None:
                 rewards.append(None)
                 continue
-            text, short = _text(completion), short_name(name)
+            text, short = completion_text(completion), short_name(name)
             value, score = self._one(name, text, target, finish)
             rewards.append(value)
             if score.value is not None:
@@ -184,20 +186,6 @@ class SSLReward:
             value = max(0.0, (value - blind) / (1 - blind))
         return value
 
-    def _finishes(self, n: int, columns: Mapping[str, Any]) -> list[FinishReason]:
-        reasons = columns.get("finish_reason") or [None] * n
-        cut = columns.get("truncated") or [False] * n
-        if self.end_ids and "completion_ids" in columns:
-            ends = set(self.end_ids)
-            cut = [
-                flag or not ids or ids[-1] not in ends
-                for flag, ids in zip(cut, columns["completion_ids"], strict=True)
-            ]
-        return [
-            "error" if reason == "error" else "length" if reason == "length" or flag else "stop"
-            for reason, flag in zip(reasons, cut, strict=True)
-        ]
-
 
 def make_reward(
     tasks: Sequence[str],
@@ -241,28 +229,31 @@ def compute_score(
     data_source: str,
     solution_str: str,
     ground_truth: str,
-    extra_info: Mapping[str, Any] | None = None,  # noqa: ARG001
+    extra_info: Mapping[str, Any] | None = None,
     *,
     scheme: str = "exact",
     format_weight: float = 0.0,
     extractor: str = "default",
-) -> float:
+    details: bool = False,
+) -> float | dict[str, Any]:
     """Computes the reward of a reply for verl; the keyword arguments come from its `reward_kwargs`.
 
     Args:
         data_source: the task's name, such as "ssl4rl_ssl_rotation_90".
         solution_str: the reply, with or without its end token.
         ground_truth: the sample's target.
-        extra_info: not used. verl does not report truncation, so that each reply counts as complete.
+        extra_info: of a row of a validation file, with the answer key by which it is scored, whatever the
+            scheme (`validation.verl_score`). Otherwise not used: verl does not report truncation, so that each
+            reply counts as complete.
+        details: for rows of a validation file, return a mapping with the row's id and whether it was read.
 
     Raises:
         UsageError: an unknown task, scheme or extractor.
         DataError: the target is not valid for the task.
     """
-    text = solution_str
-    # White space is kept, because `released` searches for "assistant" followed by a line feed.
-    while (stripped := text.rstrip()).endswith(_END_MARKS):
-        text = stripped[: stripped.rfind("<|")]
+    if extra_info is not None and extra_info.get(KEY):
+        return verl_score(data_source, solution_str, ground_truth, extra_info, details=details)
+    text = without_end_marks(solution_str)  # `released` searches for "assistant" followed by a line feed
     value = _loaded(data_source, scheme, format_weight, extractor).one(data_source, text, ground_truth)
     return 0.0 if value is None else value
 
@@ -283,14 +274,3 @@ def _released(task: SSLTask, text: str, target: str) -> float:
     if not (opened and closed):
         return 0.0
     return task.released_value(answer.strip(), target)
-
-
-def _text(completion: Any) -> str:
-    """Returns the text of a reply; of a chat, the text of the assistant's last message."""
-    if isinstance(completion, str):
-        return completion
-    messages = [message for message in completion if message.get("role", "assistant") == "assistant"]
-    content = messages[-1].get("content") if messages else None
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "".join(part.get("text") or "" for part in content)

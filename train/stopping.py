@@ -1,14 +1,15 @@
-"""Ends a run early with a saved checkpoint: at a given step, on SIGTERM (a pre-empted node), or on Ctrl-C."""
+"""Ends a run early with a saved checkpoint: at a step, on SIGTERM (a pre-empted node), on Ctrl-C, or by a file."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.interrupts import Stop
 
 
 class Stopping(Stop):
-    """Stops all processes of a run when one of them receives a signal.
+    """Stops all processes of a run when one of them receives a signal, or sees the stop file.
 
     During training, the first signal requests a save after the current update, and the second aborts. Before
     training there is nothing to save, so that the first signal aborts. After the last save, signals have no
@@ -16,10 +17,20 @@ class Stopping(Stop):
     """
 
     ends = False
-    """Whether any process had received a signal when `anywhere` was last called."""
+    """Whether any process had a reason to stop when `anywhere` was last called."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        super().__init__()
+        self.file = file
+        """A file that ends the run once it exists."""
+
+    @property
+    def by_file(self) -> bool:
+        """Whether the stop file exists."""
+        return self.file is not None and self.file.exists()
 
     def callback(self, stop_at: int) -> Any:
-        """Returns a callback that saves and stops after `stop_at` updates or a signal to any process."""
+        """Returns a callback that saves and stops after `stop_at` updates, a signal or the stop file."""
         from transformers import TrainerCallback
 
         stopping = self
@@ -35,15 +46,15 @@ class Stopping(Stop):
         return Callback()
 
     def anywhere(self) -> bool:
-        """Whether any process has received a signal. All processes must call this together."""
+        """Whether any process has a reason to stop. All processes must call this together."""
         from accelerate import PartialState
 
         state = PartialState()
-        self.ends = self.is_set()
+        self.ends = self.is_set() or self.by_file
         if state.num_processes > 1:
             import torch
             from accelerate.utils import reduce
 
-            asked = reduce(torch.tensor(float(self.is_set()), device=state.device), "sum")
+            asked = reduce(torch.tensor(float(self.ends), device=state.device), "sum")
             self.ends = bool(asked.item())
         return self.ends

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench import __version__
+from ssl4rl_bench.comparison.corpus import MetricDifference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, difference_record
 from ssl4rl_bench.reports.board.overview import Overview
@@ -70,15 +71,23 @@ def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), overview: O
 
 
 def to_json(
-    boards: Sequence[Board], probes: Sequence[ProbeRow] = (), overview: Overview | None = None
+    boards: Sequence[Board],
+    probes: Sequence[ProbeRow] = (),
+    overview: Overview | None = None,
+    metrics: Sequence[MetricDifference] = (),
 ) -> str:
-    """Writes everything that the overview and the boards hold, as fractions."""
+    """Writes everything that the overview and the boards hold, as fractions.
+
+    Args:
+        metrics: differences in metrics of the whole corpus; without any, there is no key "metrics".
+    """
     value = {
         "schema": SCHEMA,
         "version": __version__,
         "overview": overview.to_json() if overview else None,
         "boards": [_object(board) for board in boards],
         "probes": [asdict(row) for row in probes],
+        **({"metrics": [asdict(one) for one in metrics]} if metrics else {}),
     }
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -12,8 +12,10 @@ from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.result.tables import reading_line
-from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.cells import dig, import_line
+from ssl4rl_bench.run.imported import IMPORTED
 from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import RunSpec
 
 _LONGEST = 400
 """The maximum length of a line, in characters."""
@@ -39,16 +41,22 @@ def run_facts(run: Evaluated) -> RunFacts:
     except StoreError:
         sittings = []
     spec = run.spec
-    options = ", ".join(f"{name} {value}" for name, value in spec.engine_options.items() if value is not None)
+    options = ", ".join(
+        f"{name} {value}"
+        for name, value in spec.engine_options.items()
+        if value is not None and name != IMPORTED
+    )
     facts = [
         ("Model", spec.model),
         ("Weights fingerprint", spec.fingerprint),
         ("Run directory", str(run.path)),
         ("Spec", spec.sha256),
         ("Engine", f"{spec.engine} {spec.engine_version}{options and f' ({options})'}"),
-        ("Pixels", f"{spec.min_pixels or 'model default'} to {spec.max_pixels or 'model default'}"),
+        ("Pixels", " to ".join(_limit(spec, name) for name in ("min_pixels", "max_pixels"))),
         ("Repeats", str(spec.repeats)),
     ]
+    if (source := import_line(spec.imported)) is not None:
+        facts.append(("Imported", source))
     for name, task in spec.tasks.items():
         task_result = dig(run.result, "tasks", name)
         s = task.sampling
@@ -56,9 +64,11 @@ def run_facts(run: Evaluated) -> RunFacts:
             (
                 short_name(name),
                 f"version {task.version}, data {task.data_sha256[:12]} ({task_result.get('source', '')}), "
-                f"{task.n_samples} samples in {task_result.get('n_groups', '?')} groups, prompt {task.prompt}, "
-                f"temperature {s.temperature:g}, "
-                f"at most {s.max_tokens} tokens, extractor {task_result.get('extractor', '')}"
+                f"{task.n_samples} samples in {task_result.get('n_groups', '?')} groups, "
+                f"prompt {spec.known('prompt', task.prompt)}, "
+                f"temperature {spec.known('temperature', f'{s.temperature:g}')}, "
+                f"at most {spec.known('max_tokens', str(s.max_tokens))} tokens, "
+                f"extractor {task_result.get('extractor', '')}"
                 f"{'' if task.image == 'real' else f', image {task.image}'}; "
                 f"{reading_line(task_result)}",
             )
@@ -73,6 +83,10 @@ def run_facts(run: Evaluated) -> RunFacts:
         tuple((clean(name), clean(value, _LONGEST)) for name, value in facts),
         tuple(clean(reason, _LONGEST) for reason in run.result.get("partial_reasons", ())),
     )
+
+
+def _limit(spec: RunSpec, name: str) -> str:
+    return spec.known(name, str(getattr(spec, name) or "model default"))
 
 
 def _command(sitting: Mapping[str, Any]) -> str:

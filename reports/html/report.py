@@ -9,6 +9,7 @@ from typing import Any
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.comparison.across import parse_averages
+from ssl4rl_bench.comparison.corpus import shared_corpus
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.published import PublishedTable, check_benchmarks
 from ssl4rl_bench.core.errors import UsageError
@@ -25,6 +26,7 @@ from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
 from ssl4rl_bench.reports.html.samples import Samples, collect, thumbnails_of
 from ssl4rl_bench.reports.text.short_names import with_short_labels
 from ssl4rl_bench.reports.views.base import View
+from ssl4rl_bench.reports.views.corpus import corpus_differences, corpus_view
 from ssl4rl_bench.reports.views.training import trained_on
 from ssl4rl_bench.score.aggregate import AGGREGATIONS
 from ssl4rl_bench.score.headline import distinct_aggregations, group_kind, headline_of
@@ -93,7 +95,8 @@ def assemble(
     runs = with_short_labels(full)
     baseline, candidates = runs[0], runs[1:]
     shared = _shared_tasks(full)
-    wanted = tasks or shared
+    only_corpus = shared_corpus(runs, tasks)
+    wanted = [name for name in tasks if name not in only_corpus] if tasks else shared
     for name in wanted:
         for run in full:
             run.task(name)
@@ -120,7 +123,10 @@ def assemble(
             overview=build_overview([same[0] for same in boards], asked),
             probes=tuple(probe_rows(baseline, candidates, probes, allow=allow)),
             lead=tuple(lead),
-            views=tuple(views),
+            views=(
+                *views,
+                *(corpus_view(*one) for one in corpus_differences(baseline, candidates, tasks, allow)),
+            ),
             runs=tuple(run_facts(run) for run in runs),
             trained={
                 run.label: trained_on(named) if trained is None else trained.get(named.label)
@@ -135,9 +141,9 @@ def assemble(
 
 
 def _shared_tasks(runs: Sequence[Evaluated]) -> list[str]:
-    """Returns the tasks that all runs answered. Raises UsageError if there are none."""
+    """Returns the tasks with scores that all runs answered. Raises UsageError if they share no task at all."""
     shared = [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
-    if not shared:
+    if not shared and not shared_corpus(runs):
         raise UsageError(
             "the runs have no task in common: "
             + "; ".join(f"{run.label} has {', '.join(run.outcomes)}" for run in runs)

@@ -18,7 +18,7 @@ from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.score.consistency import finished
 from ssl4rl_bench.task.taskfile import load_taskfile
 
-UNSEEN = ("openai", "replay")
+UNSEEN = ("imported", "openai", "replay")
 """Engines without access to the weights: whether a run is of this checkpoint cannot be checked."""
 
 

@@ -99,7 +99,8 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
             f"{card_name(published, task_result)[0]} in percent, {config or 'default'}/{split}; "
             f"n {overall.get('n')}; 95% interval {interval}; "
             f"unread {percent(number(overall.get('unread')) or 0.0)}%; "
-            f"prompt {task_result.get('prompt')}; extractor {task_result.get('extractor')}; engine {run.spec.engine} "
+            f"prompt {run.spec.known('prompt', str(task_result.get('prompt')))}; "
+            f"extractor {task_result.get('extractor')}; engine {run.spec.engine} "
             f"{run.spec.engine_version}; ssl4rl-bench {__version__}"
         )
         if n_seen := card.seen(name, task_result):

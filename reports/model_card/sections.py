@@ -219,14 +219,20 @@ def _read(card: Card, name: str, task_result: Mapping[str, Any], label: bool = F
 
 def _asked(run: CardRun, name: str, task_result: Mapping[str, Any]) -> str:
     sampling = run.spec.tasks[name].sampling
+    known = run.spec.known
     how = "greedy" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}"
+    how = "decoding unknown" if "temperature" in run.spec.unknown else how
     repeats = f", {run.spec.repeats} replies each" if run.spec.repeats > 1 else ""
     limits = f", at least {run.spec.min_pixels} pixels" if run.spec.min_pixels else ""
     limits += f", at most {run.spec.max_pixels} pixels" if run.spec.max_pixels else ""
+    unknown = [name for name in ("min_pixels", "max_pixels", "image") if name in run.spec.unknown]
+    limits += f", unknown: {', '.join(unknown)}" if unknown else ""
     source = escape(clean(without_path(str(task_result.get("source", "")))))
     return (
-        f"Data: {source}; prompt style {escape(clean(task_result.get('prompt')))}, extractor "
-        f"{escape(clean(task_result.get('extractor')))}, {how}{repeats}, up to {sampling.max_tokens} tokens{limits}"
+        f"Data: {source}; prompt style {known('prompt', escape(clean(task_result.get('prompt'))))}, extractor "
+        f"{escape(clean(task_result.get('extractor')))}, {how}{repeats}, "
+        f"up to {known('max_tokens', str(sampling.max_tokens))} "
+        f"tokens{limits}"
     )
 
 

@@ -16,6 +16,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.fitting import FittingTable, Narrowing
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
+from ssl4rl_bench.run.imported import Imported
 from ssl4rl_bench.run.spec import engine_mark
 
 Result = Mapping[str, Any]
@@ -33,6 +34,18 @@ def dig(value: object, *keys: str) -> Mapping[str, Any]:
 def short(task: str) -> str:
     """Returns a task's name without its prefix, safe to print."""
     return clean(short_name(task))
+
+
+def import_line(imported: Imported | None) -> str | None:
+    """Says where an imported run comes from and which of its settings are unknown; None for other runs."""
+    if imported is None:
+        return None
+    unknown = (
+        f"unknown settings: {', '.join(imported.unknown)}" if imported.unknown else "all settings are stated"
+    )
+    stated = [f"{name} by the {by}" for name, by in imported.stated.items()]
+    known = f"; stated: {', '.join(stated)}" if stated else ""
+    return clean(f"from {imported.origin}, file {imported.sha256[:12]}; {unknown}{known}", 400)
 
 
 def model_name(result: Result) -> str:

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "watch": "Evaluate and judge the checkpoints of a training run as they appear.",
     "score": "Score a run again from its journal, without a model.",
     "validate": "Check a task without a model: gold answers must score 1.0.",
+    "import": "Turn predictions of another tool into a run.",
     "export": "Write a task's data in another project's format, or a checkpoint's model card.",
     "fetch": "Download the file of a benchmark and check it.",
     "build": "Write a data set of an SSL task's samples, with a manifest.",
@@ -32,8 +33,12 @@ COMMANDS: dict[str, str] = {
     "doctor": "Show what is installed, what is missing, and the command that adds it.",
     "demo": "Evaluate the bundled checkpoint on the built-in benchmark.",
 }
-"""Maps each command to its help line. Command X is the function `X` in cli/X.py (for "list", `list_`)."""
+"""Maps each command to its help line. Command X is the function `X` in cli/X.py (see `_MODULES`)."""
 
+
+_MODULES = {"import": "import_"}  # reserved
+_FUNCTIONS = {"import": "import_", "list": "list_"}
+"""Modules and functions of commands whose names are taken in Python."""
 
 HELP_WIDTH = 110
 """The width in columns up to which help uses a wider terminal."""
@@ -50,8 +55,8 @@ class LazyGroup(TyperGroup):
             return None
         from ssl4rl_bench.cli.command import BenchCommand, help_text
 
-        module = importlib.import_module(f"ssl4rl_bench.cli.{cmd_name}")
-        function = getattr(module, "list_" if cmd_name == "list" else cmd_name)
+        module = importlib.import_module(f"ssl4rl_bench.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        function = getattr(module, _FUNCTIONS.get(cmd_name, cmd_name))
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(name=cmd_name, cls=BenchCommand, help=help_text(function))(function)
         return typer.main.get_command(app)

@@ -63,6 +63,7 @@ def compare(
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.compare_print import output, print_boards, print_methods, print_overview
     from ssl4rl_bench.cli.progress import Terminal
+    from ssl4rl_bench.cli.report_views import print_views
     from ssl4rl_bench.comparison.across import parse_averages
     from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
     from ssl4rl_bench.comparison.published import check_benchmarks, load_published
@@ -79,6 +80,7 @@ def compare(
         left_out_benchmarks,
     )
     from ssl4rl_bench.reports.board.probes import probe_rows
+    from ssl4rl_bench.reports.views.corpus import corpus_differences, corpus_view, view_markdown
 
     tables = [load_published(name) for name in split_names(published or [])]
     evaluated = load_evaluated(runs, data or [], Terminal())
@@ -89,6 +91,8 @@ def compare(
     dropped = [] if tasks else left_out_benchmarks(base, others)
     benchmarks = benchmarks if tasks else answered_benchmarks(base, others)
     check_benchmarks(tables, benchmarks)
+    corpus = corpus_differences(base, others, split_names(tasks or []), split_names(allow or []))
+    corpus_views = [corpus_view(*differences) for differences in corpus]
     averages = parse_averages(average or [], benchmarks)
     allowed = split_names(allow or [])
     if group_by is not None:
@@ -111,13 +115,21 @@ def compare(
             if overview:
                 print_overview(screen, overview, intervals)
             print_boards(screen, boards, rows, intervals)
+            print_views(corpus_views, screen)
         return
+    if corpus_views and form not in ("markdown", "json"):
+        say(
+            f"note: --format {form} has no metrics of the corpus, which table, markdown and json have",
+            stderr=True,
+        )
     text = {
-        "markdown": lambda: to_markdown(boards, rows, intervals, overview),
+        "markdown": lambda: "\n".join(
+            [to_markdown(boards, rows, intervals, overview), *map(view_markdown, corpus_views)]
+        ),
         "latex": lambda: to_latex(boards, rows, intervals, overview),
         "latex-narrow": lambda: to_latex(boards, rows, intervals, overview, narrow=True),
         "csv": lambda: to_csv(boards, rows, overview),
-        "json": lambda: to_json(boards, rows, overview),
+        "json": lambda: to_json(boards, rows, overview, [one for many, _ in corpus for one in many]),
     }[form]()
     if out is None:
         sys.stdout.write(text)

@@ -19,10 +19,12 @@ from ssl4rl_bench.evaluation import (
     spec_of,
     subjects_of,
 )
+from ssl4rl_bench.reports.dashboards.runs import log_run
+from ssl4rl_bench.reports.dashboards.sending import Dashboards
 
 
-def run_and_print(plan: EvaluationPlan) -> None:
-    """Runs the plan and prints its tables.
+def run_and_print(plan: EvaluationPlan, dashboards: Dashboards | None = None) -> None:
+    """Runs the plan, prints its tables, and sends the results to the trackers.
 
     Raises:
         BenchError: as `evaluate_plan`. The replies of other models are kept.
@@ -33,6 +35,10 @@ def run_and_print(plan: EvaluationPlan) -> None:
     screen = console()
     for one in done:
         screen.print(one_line(one.path / "result.json"), soft_wrap=True)
+    if dashboards is not None:
+        with dashboards:
+            for one in done:
+                log_run(dashboards, one.path, one.result)
     if plan.shard is not None:
         screen.print(
             f"shard {plan.shard}: join all {plan.shard.count} with `ssl4rl-bench merge` once they are complete"

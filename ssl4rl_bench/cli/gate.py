@@ -9,7 +9,7 @@ from typing import Annotated
 
 from typer import Option
 
-from ssl4rl_bench.cli.options import MovedData
+from ssl4rl_bench.cli.options import LogTo, MovedData
 from ssl4rl_bench.core.output import say, say_command
 
 
@@ -48,6 +48,7 @@ def gate(
         Path | None, Option(help="Write the leaderboard page of both runs, with the judgement.")
     ] = None,
     data: MovedData = None,
+    log: LogTo = None,
 ) -> None:
     """Judge a checkpoint against an accepted one by a policy: pass, fail, or inconclusive.
 
@@ -60,6 +61,7 @@ def gate(
     """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.gate_print import print_gate
+    from ssl4rl_bench.cli.logging import open_dashboards
     from ssl4rl_bench.cli.progress import Terminal
     from ssl4rl_bench.comparison.load import load_evaluated, origin_of
     from ssl4rl_bench.core.atomic import write_text
@@ -71,8 +73,11 @@ def gate(
     from ssl4rl_bench.task.registry import per_task
     from ssl4rl_bench.watch.history import best_run
 
+    dashboards = open_dashboards(log)
     if candidate is None:
         raise UsageError("--candidate is missing: name the run directory of the new checkpoint")
+    if save_baseline is not None and dashboards.targets:
+        raise UsageError("--log has no verdict to log with --save-baseline: leave one of them out")
     (new,) = load_evaluated([candidate], data or [], Terminal())
     if save_baseline is not None:
         save_baseline_file(new, save_baseline)
@@ -110,4 +115,9 @@ def gate(
         if place := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(place).open("a", encoding="utf-8") as file:
                 file.write(to_summary(judged))
+    if dashboards.targets:
+        from ssl4rl_bench.reports.dashboards.runs import log_gate
+
+        with dashboards:
+            log_gate(dashboards, judged, new)
     sys.exit({"pass": EXIT_OK, "fail": EXIT_FAILED, "inconclusive": EXIT_INCONCLUSIVE}[judged.verdict])

@@ -109,5 +109,14 @@ Prompt = Annotated[
 Temperature = Annotated[float | None, Option(min=0.0, help="0 is greedy (default: the task's).")]
 MaxTokens = Annotated[int | None, Option(min=1, help="Maximum tokens in a reply (default: the task's).")]
 Extractor = Annotated[str, Option(help=f"How answers are read: {READERS}")]
+LogTo = Annotated[
+    OptionValues,
+    Option(
+        "--log",
+        metavar="TRACKER[:TO]",
+        help="Also log to tensorboard[:FOLDER], trackio[:PROJECT] or wandb[:PROJECT]. Repeatable "
+        "(docs/other-tools.md).",
+    ),
+]
 SkipBad = Annotated[bool, Option("--skip-bad", help="Leave out questions with bad rows.")]
 MaxErrorRate = Annotated[float, Option(min=0.0, max=1.0, help="Share of requests that may fail.")]

@@ -279,3 +279,10 @@ class Terminal(Observer):
 
     def warn(self, text: str) -> None:
         self._console.print(one_line(f"warning: {text}"), style="yellow")
+
+
+class WrappedTerminal(Terminal):
+    """A terminal on which lines that are said are broken between words."""
+
+    def say(self, text: str) -> None:
+        self._console.sentence(one_line(text))

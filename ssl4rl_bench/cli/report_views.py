@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from ssl4rl_bench.cli.common import console
+from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.comparison.load import choose_baseline
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.atomic import reporting
@@ -41,7 +42,8 @@ def choose_runs(
     if not real:  # blind runs can be compared with each other
         real, blind = list(evaluated), []
     base, others = choose_baseline(real, baseline)
-    benchmarks = [name for name in tasks if not base.task(name).probe]
+    scored = [name for name in tasks if name not in base.without_scores]
+    benchmarks = [name for name in scored if not base.task(name).probe]
     return gather_runs(
         base,
         others,
@@ -65,9 +67,9 @@ def make_views(names: Sequence[str], runs: ViewRuns) -> list[View]:
     return [VIEWS[name](runs) for name in names] if names else allowed(runs)
 
 
-def print_views(views: Sequence[View]) -> None:
-    """Prints the table and the sentence of each view."""
-    screen = console()
+def print_views(views: Sequence[View], screen: Screen | None = None) -> None:
+    """Prints the table and the sentence of each view, by default on the terminal."""
+    screen = screen or console()
     for view in views:
         table = plain_table(clean(view.title, 200), list(map(clean, view.headers)), n_keys=_n_keys(view))
         table.padding = (0, 1)

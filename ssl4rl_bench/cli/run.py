@@ -12,10 +12,10 @@ from ssl4rl_bench.cli.completion import complete_engines, complete_models, compl
 from ssl4rl_bench.cli.options import (
     BaseUrl,
     Extractor,
+    LogTo,
     MaxTokens,
     OptionValues,
     Prompt,
-    SkipBad,
     Tasks,
     Temperature,
     Workers,
@@ -103,7 +103,10 @@ def run(
             metavar="I/N", help="Ask only the I-th of N parts of the questions; `merge` joins the N runs."
         ),
     ] = None,
-    skip_bad: SkipBad = False,
+    skip_bad: Annotated[
+        bool, Option("--skip-bad", hidden=True, help="Leave out questions with bad rows.")
+    ] = False,
+    log: LogTo = None,
     max_error_rate: Annotated[
         float, Option(hidden=True, min=0.0, max=1.0, help="Share of requests that may fail.")
     ] = 0.01,
@@ -132,10 +135,12 @@ def run(
     """
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.evaluate import print_plan, run_and_print
+    from ssl4rl_bench.cli.logging import open_dashboards
     from ssl4rl_bench.engines.base import EngineOptions
     from ssl4rl_bench.evaluation import EvaluationPlan
     from ssl4rl_bench.run.shards import Shard
 
+    dashboards = open_dashboards(log)
     options = EngineOptions(base_urls=tuple(base_url or ()), replies=replies, mock=mock, workers=workers)
     plan = EvaluationPlan.of(
         model or [],
@@ -161,4 +166,4 @@ def run(
     if dry_run:
         print_plan(plan)
     else:
-        run_and_print(plan)
+        run_and_print(plan, dashboards)

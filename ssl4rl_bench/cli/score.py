@@ -19,7 +19,7 @@ def score(
 ) -> None:
     """Read a run's replies again and derive result.json anew, without a model.
 
-    A run that is not complete is scored too, printed as partial, and gets no result.json.
+    A run that is not complete is scored too, printed as partial, and gets no result.json; an imported run gets one.
 
     Examples:
       ssl4rl-bench score runs/base
@@ -39,7 +39,7 @@ def score(
     tasks = reload_tasks(opened, per_task(data or [], names), observer=Terminal())
     result = score_run(opened, tasks, extractor)
     missing = sum(task["n_missing"] for task in result["tasks"].values())
-    if missing:
+    if missing and opened.spec.imported is None:
         say(f"{opened.path}: {missing} replies are missing; result.json is not written", stderr=True)
     elif not dry:
         with RunDir.create(opened.path, opened.spec) as writable:

@@ -38,7 +38,7 @@ def show(
     from ssl4rl_bench.reports.result.tables import check_names
     from ssl4rl_bench.run.rundir import open_run
     from ssl4rl_bench.score.consistency import finished
-    from ssl4rl_bench.score.headline import headline_of
+    from ssl4rl_bench.score.headline import headline_of, is_corpus_only
 
     opened = [open_run(path) for path in runs]
     results = [finished(run) for run in opened]
@@ -53,13 +53,17 @@ def show(
         chosen = [result | {"tasks": _only(names, result["tasks"])} for result in results]
         sys.stdout.write(json.dumps(chosen if len(chosen) > 1 else chosen[0], indent=1) + "\n")
     elif form == "markdown":
+        from ssl4rl_bench.reports.result.metrics import has_metrics, metrics_markdown
         from ssl4rl_bench.reports.result.probes import is_probe, probes_to_markdown
         from ssl4rl_bench.reports.result.tables import to_markdown
 
         probes = [name for name in names if is_probe(results, name)]
         for name in names:
-            if name not in probes:
+            held = [result["tasks"][name] for result in results if name in result["tasks"]]
+            if name not in probes and not all(map(is_corpus_only, held)):
                 sys.stdout.write(to_markdown(results, name, aggregation or headline_of(results, name)) + "\n")
+            if has_metrics(results, name):
+                sys.stdout.write(metrics_markdown(results, name) + "\n")
         if probes:
             sys.stdout.write(probes_to_markdown(results, probes) + "\n")
     else:

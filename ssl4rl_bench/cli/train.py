@@ -26,6 +26,10 @@ def train(
     max_steps: Annotated[
         int | None, Option(help="Stop after this many steps of the run; --resume continues.", min=1)
     ] = None,
+    stop_file: Annotated[
+        Path | None,
+        Option(help="Save and stop after the step in which this file appears, as `watch` writes it."),
+    ] = None,
     set_: Annotated[
         OptionValues,
         Option("--set", metavar="KEY=VALUE", help="Set a key of the recipe: grpo.steps=100. Repeatable."),
@@ -56,10 +60,12 @@ def train(
 
         print_training_plan(console(), plan_training(resolved))
         return
-    run_training(resolved, out or Path("checkpoints") / resolved.name, resume, max_steps)
+    run_training(resolved, out or Path("checkpoints") / resolved.name, resume, max_steps, stop_file)
 
 
-def run_training(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
+def run_training(
+    recipe: Any, out: Path, resume: bool, max_steps: int | None, stop_file: Path | None = None
+) -> None:
     """Trains by a resolved recipe. Shows a bar on a terminal and lines elsewhere."""
     from ssl4rl_bench.cli.train_progress import TrainingProgress
     from ssl4rl_bench.core.errors import Interrupted, MissingDependency
@@ -74,7 +80,9 @@ def run_training(recipe: Any, out: Path, resume: bool, max_steps: int | None) ->
 
     try:
         with TrainingProgress(recipe.name) as screen:
-            done = train_grpo(recipe, out, resume=resume, max_steps=max_steps, report=screen)
+            done = train_grpo(
+                recipe, out, resume=resume, max_steps=max_steps, report=screen, stop_file=stop_file
+            )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; --resume continues from the last checkpoint in {out}") from None
     if is_main():

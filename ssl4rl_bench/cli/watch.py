@@ -11,6 +11,7 @@ from typer import Argument, Option
 from ssl4rl_bench.cli.options import (
     EngineSettings,
     Extractor,
+    LogTo,
     MaxErrorRate,
     MaxTokens,
     OptionValues,
@@ -23,7 +24,11 @@ from ssl4rl_bench.cli.options import (
 
 def watch(
     checkpoints: Annotated[
-        Path, Argument(help="The folder that a trainer writes checkpoints into.", metavar="DIR")
+        Path,
+        Argument(
+            help="The folder that a trainer writes checkpoints into, or a file of lines STEP<TAB>FOLDER.",
+            metavar="DIR",
+        ),
     ],
     policy: Annotated[
         Path,
@@ -47,6 +52,19 @@ def watch(
     keep_best: Annotated[
         bool, Option("--keep-best", help="Keep OUT/best, a link to the best accepted checkpoint.")
     ] = False,
+    merge: Annotated[
+        str | None,
+        Option(
+            metavar="auto|COMMAND",
+            help="Merge shards (verl) and adapters first; COMMAND has {source} and {target}.",
+        ),
+    ] = None,
+    stop_file: Annotated[
+        Path | None,
+        Option(
+            help="Write this file when negative transfer is shown, for the trainer to stop (docs/watch.md)."
+        ),
+    ] = None,
     engine: Annotated[str, Option("--engine", "-e", help="auto, vllm, hf, replay or mock.")] = "auto",
     settings: EngineSettings = None,
     workers: Workers = 1,
@@ -62,21 +80,27 @@ def watch(
     max_tokens: MaxTokens = None,
     extractor: Extractor = "default",
     max_error_rate: MaxErrorRate = 0.01,
+    log: LogTo = None,
 ) -> None:
     """Evaluate and judge each new checkpoint of a training run; started again, it continues.
+
+    Finds checkpoints of this project, verl, EasyR1, ms-swift, LLaMA-Factory and TRL (docs/other-tools.md).
 
     Example:
       ssl4rl-bench watch out --policy gate.toml --tasks scenes,ssl_rotation_90 --keep-best
 
-    Exit codes: 0 pass; 1 a new checkpoint fails; 3 inconclusive; 4 a checkpoint was not evaluated; 2 bad input;
-    130 stopped.
+    Exit codes: 0 pass; 1 a new checkpoint fails; 3 inconclusive; 4 a checkpoint was not evaluated; 2 bad input, or
+    nothing to judge with --once; 130 stopped.
     """
     from ssl4rl_bench.cli import watching
     from ssl4rl_bench.cli.common import split_names
+    from ssl4rl_bench.cli.logging import open_dashboards
     from ssl4rl_bench.engines.base import EngineOptions
     from ssl4rl_bench.evaluation import EvaluationPlan
     from ssl4rl_bench.gating.policy import read_policy
     from ssl4rl_bench.watch.loop import WatchSettings
+
+    dashboards = open_dashboards(log)
 
     plan = EvaluationPlan.of(
         [],
@@ -100,5 +124,8 @@ def watch(
         once=once,
         interval=interval,
         keep_best=keep_best,
+        dashboards=dashboards,
+        merge=merge,
+        stop_file=stop_file,
     )
     sys.exit(watching.watch_and_print(plan, asked, data or []))

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.comparison.corpus import shared_corpus
 from ssl4rl_bench.comparison.pairing import Evaluated, labelled, unmarked
 from ssl4rl_bench.core.errors import BenchError, StoreError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import full_name
@@ -19,6 +20,7 @@ from ssl4rl_bench.run.rundir import RunDir, open_run
 from ssl4rl_bench.run.spec import TaskSpec
 from ssl4rl_bench.score import outcomes
 from ssl4rl_bench.score.consistency import check_consistent, finished_outcomes
+from ssl4rl_bench.score.headline import is_corpus_only
 from ssl4rl_bench.score.reload import reload_tasks
 from ssl4rl_bench.score.scoring import outcomes_of_run
 from ssl4rl_bench.task.extract import reader_version
@@ -58,7 +60,7 @@ def load_evaluated(
     derived = parallel_map(lambda item: item[1](), missing)
     known.update(zip((index for index, _ in missing), derived, strict=True))
     return [
-        Evaluated(name, run.path, run.spec, result, known[index])
+        Evaluated(name, run.path, run.spec, result, *_split(result, known[index]))
         for index, (name, run, (result, _)) in enumerate(zip(names, opened, read, strict=True))
     ]
 
@@ -88,15 +90,19 @@ def choose_baseline(runs: Sequence[Evaluated], name: str | None) -> tuple[Evalua
 def shared_tasks(runs: Sequence[Evaluated], wanted: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """Returns the benchmarks and probes that all runs have, in the first run's order, or the `wanted` ones.
 
+    Tasks with metrics of the whole corpus only are not among them (`corpus.shared_corpus`).
+
     Raises:
         UsageError: a wanted task is not in every run, or the runs share no task.
     """
-    names = [full_name(name) for name in wanted]
+    only_corpus = shared_corpus(runs, wanted)
+    names = [name for name in map(full_name, wanted) if name not in only_corpus]
     for name in names:
         for run in runs:
             run.task(name)
-    names = names or [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
-    if not names:
+    if not wanted:
+        names = [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
+    if not names and not only_corpus:
         asked = "; ".join(f"{run.label}: {', '.join(run.outcomes)}" for run in runs)
         raise UsageError(f"the runs share no task ({asked}): evaluate them on the same one")
     probes = [name for name in names if runs[0].outcomes[name].probe]
@@ -212,3 +218,12 @@ def _derived(
     with suppress(StoreError):  # a cache for the next time: another user's run may not be writable
         outcomes.write_outcomes(run, list(derived.values()))
     return derived
+
+
+def _split(
+    result: Mapping[str, Any], known: Mapping[str, outcomes.Outcomes]
+) -> tuple[dict[str, outcomes.Outcomes], dict[str, outcomes.Outcomes]]:
+    """Returns the outcomes of tasks with scores, and of those with metrics of the whole corpus only."""
+    only_corpus = [name for name, task_result in result["tasks"].items() if is_corpus_only(task_result)]
+    scored = {name: of_task for name, of_task in known.items() if name not in only_corpus}
+    return scored, {name: known[name] for name in only_corpus}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,12 @@ from ssl4rl_bench.comparison.settings import (
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.run.spec import REPLAY, RunSpec
+from ssl4rl_bench.score.headline import is_corpus_only
 from ssl4rl_bench.score.outcomes import Outcomes
+
+_CHECKPOINT = re.compile(r"(step|checkpoint)-\d+|global_step_\d+")
+_UNKNOWN = "unknown settings of "
+"""The beginning of the description of a setting that an imported run does not know."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,16 +40,38 @@ class Evaluated:
     spec: RunSpec
     result: Mapping[str, Any]
     outcomes: Mapping[str, Outcomes]
-    """The outcomes by task name."""
+    """The outcomes by task name, without those of `corpus`."""
+    without_scores: Mapping[str, Outcomes] = field(default_factory=dict)
+    """The outcomes of the tasks of `corpus`."""
+
+    @property
+    def corpus(self) -> dict[str, Mapping[str, Any]]:
+        """The metrics of tasks that have only metrics of the whole corpus, by task (`comparison.corpus`)."""
+        tasks = self.result.get("tasks", {})
+        return {name: task["metrics"] for name, task in tasks.items() if is_corpus_only(task)}
 
     def task(self, name: str) -> Outcomes:
-        """Returns the outcomes of a task. Raises `UsageError` if the run does not have it."""
+        """Returns the outcomes of a task.
+
+        Raises:
+            UsageError: the run does not have it, or its replies have no scores.
+        """
+        if name in self.without_scores:
+            metrics = ", ".join(self.corpus.get(name, ()))
+            raise UsageError(
+                f"{short_name(name)} has no score per question, which this needs, only metrics of the whole corpus "
+                f"({metrics}): `compare` and `report` show them with bootstrap intervals"
+            )
         if name not in self.outcomes:
             raise UsageError(
                 f"run {self.path} has no task {name} (it has {', '.join(self.outcomes)})"
                 f"{did_you_mean(name, self.outcomes)}"
             )
         return self.outcomes[name]
+
+    def asked(self, name: str) -> Outcomes:
+        """Returns the outcomes of a task, also if its replies have no scores. Raises as `task`."""
+        return self.without_scores[name] if name in self.without_scores else self.task(name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +112,7 @@ def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection
     """
     allowed = check_allowed(allow)
     one, two = baseline.task(task), candidate.task(task)
-    notes = [*_checked(baseline, candidate, task, allowed), *_other_notes(baseline, candidate, task)]
+    notes = [*check_settings(baseline, candidate, task, allowed), *_other_notes(baseline, candidate, task)]
     answered, also = one.counted, two.counted
     shared = shared_groups(one, two)
     both = answered[shared[:, 0]] & also[shared[:, 1]]
@@ -104,8 +131,10 @@ def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection
     return Pairing(one, two, left, right, shared[~both], tuple(notes))
 
 
-def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Collection[str]) -> list[str]:
-    """Returns a note on the differences that are allowed.
+def check_settings(
+    baseline: Evaluated, candidate: Evaluated, task: str, allowed: Collection[str]
+) -> list[str]:
+    """Returns a note on the differences of two runs' settings that are allowed.
 
     Raises:
         UsageError: runs of the mock and of another engine.
@@ -122,21 +151,17 @@ def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Coll
     mismatches = list(_mismatches(baseline, candidate, task))
     refused = [(name, reason) for name, reason in mismatches if name not in allowed]
     if refused:
-        reasons = ", ".join(reason for _, reason in refused)
+        reasons = _joined(refused)
         raise SettingsDiffer(
             f"{refusal}: {reasons}; repeat one of the runs, or allow it by name",
             tuple(dict.fromkeys(name for name, _ in refused)),
         )
-    return (
-        [f"{names} differ, as allowed: {', '.join(reason for _, reason in mismatches)}."]
-        if mismatches
-        else []
-    )
+    return [f"{names} differ, as allowed: {_joined(mismatches)}."] if mismatches else []
 
 
 def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[tuple[str, str]]:
     """Yields the name and the description of each difference, with the candidate's value first."""
-    one, two = baseline.task(task), candidate.task(task)
+    one, two = baseline.asked(task), candidate.asked(task)
     for run in (candidate, baseline):
         if (why := not_comparable(run)) is not None:
             yield "scheme", f"{run.label} is not comparable: {why}"
@@ -148,9 +173,13 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
     }
     for label, reason in partial.items():
         yield "partial", f"{label} is partial ({reason})"
-    yield from setting_differences(
-        *(settings(run.spec, run.result, run.task(task)) for run in (candidate, baseline))
-    )
+    new, old = (settings(run.spec, run.result, run.asked(task)) for run in (candidate, baseline))
+    yield from setting_differences(new, old)
+    for name in new:
+        if runs := [
+            run.label for run, known in ((candidate, new), (baseline, old)) if known[name].is_unknown
+        ]:
+            yield name, f"{_UNKNOWN}{' and of '.join(runs)}"
     if one.version == two.version and one.data_sha256 != two.data_sha256 and not partial:
         counts, n_same = (len(two.content), len(one.content)), len(set(one.content) & set(two.content))
         if n_same < max(counts):
@@ -160,17 +189,27 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
             )
 
 
+def _joined(mismatches: Sequence[tuple[str, str]]) -> str:
+    """Joins the descriptions of differences. Settings that are unknown in the same runs are named together."""
+    unknown: dict[str, list[str]] = {}
+    for name, reason in mismatches:
+        if reason.startswith(_UNKNOWN):
+            unknown.setdefault(reason, []).append(name)
+    reasons = [reason for _, reason in mismatches if reason not in unknown]
+    return ", ".join([*reasons, *(f"{reason}: {', '.join(names)}" for reason, names in unknown.items())])
+
+
 def _other_notes(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[str]:
     """Yields notes on what does not prevent a comparison but must be reported to readers."""
     one, two = baseline.spec, candidate.spec
-    if software(one) != software(two):
+    if software(one) != software(two) or one.imported is not None:
         yield f"{candidate.label} ran on {software(two)}, {baseline.label} on {software(one)}."
-    if one.seed != two.seed:
+    if one.seed != two.seed and one.imported is None and two.imported is None:
         yield f"{candidate.label} was sampled with seed {two.seed}, {baseline.label} with {one.seed}."
     for run in (baseline, candidate):
         if run.spec.engine == REPLAY:
             yield f"{run.label} replays recorded replies: its settings are those of the replay, not of the recording."
-        if missing := unrecorded(run.spec, settings(run.spec, run.result, run.task(task))):
+        if missing := unrecorded(run.spec, settings(run.spec, run.result, run.asked(task))):
             yield f"{run.label} did not record its {' and its '.join(missing)}, which may differ."
 
 
@@ -207,16 +246,17 @@ def _keys(outcomes: Outcomes) -> list[tuple[str, int]]:
 def labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     """Returns the labels of runs: the name of the model, or only its last part if it is a longer path.
 
-    A training checkpoint ("step-000150") keeps its parent folder. Duplicates get the run's folder in
-    brackets.
+    A training checkpoint ("step-000150", "global_step_150/actor/huggingface") keeps its parent folder. Duplicates
+    get the run's folder in brackets.
     """
     short = []
-    for name in names:
-        parts = Path(name).parts
-        last = (
-            parts[-2:] if len(parts) > 2 and re.fullmatch(r"(step|checkpoint)-\d+", parts[-1]) else parts[-1:]
-        )
-        short.append(name if len(parts) <= 2 else "/".join(last))
+    for model in names:
+        name, parts = model, Path(model).parts
+        if len(parts) > 2:
+            if parts[-1] == "huggingface":  # where verl and EasyR1 put the weights of a checkpoint
+                parts = parts[: -2 if parts[-2] == "actor" else -1]
+            name = "/".join(parts[-2 if _CHECKPOINT.fullmatch(parts[-1]) else -1 :])
+        short.append(name)
     count = Counter(short)
     return [
         name if count[name] == 1 else f"{name} ({path.name})" for name, path in zip(short, paths, strict=True)

@@ -14,6 +14,7 @@ from typing import Any
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import DTYPES, EngineOptions
+from ssl4rl_bench.run.imported import IMPORTED
 from ssl4rl_bench.run.spec import MOCK, REPLAY, RunSpec, TaskSpec
 from ssl4rl_bench.score.outcomes import Outcomes
 
@@ -55,7 +56,7 @@ _NOT_COMPARED = {
     },
 }
 """Fields that are not compared as settings, with the reason. All other fields are compared."""
-_UNHASHED = ("recorded_by", *_NOT_COMPARED[EngineOptions])
+_UNHASHED = ("recorded_by", IMPORTED, *_NOT_COMPARED[EngineOptions])
 """Engine options in a spec that are not compared."""
 ALIASES: Mapping[str, tuple[str, ...]] = {"sampling": ("temperature", "top_p", "top_k")}
 """Older names that `--allow` accepts, and the settings that they stand for."""
@@ -102,6 +103,12 @@ class Setting:
     """The value as messages print it."""
     is_default: bool = False
     """Whether the value is the checkpoint's default, which the run need not have recorded."""
+    is_unknown: bool = False
+    """Whether nobody knows the value, as of an imported run. It differs from every value, also an unknown one."""
+
+
+UNKNOWN = Setting(None, "unknown", is_unknown=True)
+"""A setting that the source of an imported run does not state."""
 
 
 def check_allowed(names: Collection[str]) -> frozenset[str]:
@@ -144,19 +151,21 @@ def settings(spec: RunSpec, result: Mapping[str, Any], outcomes: Outcomes) -> di
         text = str(asked) if asked else f"{_OWN} {default}" if default else f"{_OWN}, not recorded"
         out[name] = Setting(asked or default, text, is_default=not asked)
     template = served.get("chat_template")
-    return out | {"chat_template": Setting(template, str(template), is_default=True)}
+    out |= {"chat_template": Setting(template, str(template), is_default=True)}
+    return out | {name: UNKNOWN for name in NAMES if name in spec.unknown}
 
 
 def setting_differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) -> list[tuple[str, str]]:
     """Returns the name and the description of each setting that differs, with the first run's value first.
 
     A setting is not different if both runs use the checkpoint's default and one did not record it: see
-    `unrecorded`.
+    `unrecorded`. Settings that are unknown in a run are left out: see `Setting.is_unknown`.
     """
     out = []
     for name in dict.fromkeys((*one, *two)):
         mine, theirs = one.get(name, Setting(None, "none")), two.get(name, Setting(None, "none"))
         unknown = mine.is_default and theirs.is_default and None in (mine.value, theirs.value)
+        unknown = unknown or mine.is_unknown or theirs.is_unknown
         if mine.value != theirs.value and not unknown:
             out.append((name, f"{_MEANINGS.get(name, f'another {name}')} ({mine.text} and {theirs.text})"))
     return out
@@ -164,7 +173,7 @@ def setting_differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) 
 
 def unrecorded(spec: RunSpec, recorded: Mapping[str, Setting]) -> list[str]:
     """Returns what a run did not record about its prompts; empty for a run that asked no model."""
-    if spec.engine in (MOCK, REPLAY):
+    if spec.engine in (MOCK, REPLAY, IMPORTED):
         return []
     words = {"chat_template": "chat template", "min_pixels": "pixel limits", "max_pixels": "pixel limits"}
     return list(dict.fromkeys(text for name, text in words.items() if recorded[name].value is None))
@@ -172,6 +181,8 @@ def unrecorded(spec: RunSpec, recorded: Mapping[str, Setting]) -> list[str]:
 
 def software(spec: RunSpec) -> str:
     """Returns the engine and its version for notes; only the engine for a mock or a replay."""
+    if (imported := spec.imported) is not None:
+        return f"an engine that is not known (imported from {imported.origin})"
     if spec.engine in (MOCK, REPLAY):  # their version identifies the weights, not the software
         return spec.engine
     return f"{spec.engine} {_version_and_dtype(spec)[0]}"

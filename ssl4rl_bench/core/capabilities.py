@@ -1,12 +1,12 @@
-"""What an engine may be able to do besides answering requests. Callers ask with `isinstance`."""
+"""What an engine or a task may be able to do besides the members of its protocol. Callers ask with `isinstance`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from ssl4rl_bench.core.types import Request, Task
+from ssl4rl_bench.core.types import Completion, Request, Sample, Task
 
 
 @runtime_checkable
@@ -43,6 +43,32 @@ class HasCapacity(Protocol):
     @property
     def capacity(self) -> int:
         """The number of requests that it pulls before one is answered. May change when the engine starts."""
+        ...
+
+
+@runtime_checkable
+class HasMetrics(Protocol):
+    """A task with metrics of another program, which are shown under its names beside the aggregates."""
+
+    @property
+    def corpus_only(self) -> bool:
+        """Whether replies have no scores of their own, so that there are no aggregates."""
+        ...
+
+    def metrics(
+        self, replies: Sequence[tuple[Sample, int, Completion]], aggregates: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Computes the metrics by name.
+
+        Args:
+            replies: all replies, each with its sample and the number of its repeat.
+            aggregates: the "aggregates" of result.json.
+
+        Returns:
+            `value` (None if there is none), `n` documents, `higher_is_better`, `of` ("samples", or "corpus" if
+            replies have no scores), `ci95` or None; `cell` [aggregation, level, name] if a cell of the
+            aggregates has the same value; `bootstrap` as `task.lmms.captions` describes it.
+        """
         ...
 
 

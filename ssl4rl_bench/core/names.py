@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 PREFIX = "ssl4rl_"
 """The prefix of every task name. It makes the tasks easy to find among lmms-eval's own tasks."""
+LMMS = "lmms:"
+"""The prefix of a task that lmms-eval defines, such as `lmms:mmstar`."""
+_LMMS_FILE = "lmms."
+"""Stands for `LMMS` in the names of files, where some systems allow no colon."""
 _HUB_ID = re.compile(
     r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?(#(?P<part>[^#@]+))?"
 )
@@ -44,13 +48,26 @@ class HubName:
 
 
 def full_name(task: str) -> str:
-    """Returns the name of a task with its prefix. The path of a task file is returned unchanged."""
-    return task if task.startswith(PREFIX) or is_task_file(task) else PREFIX + task
+    """Returns the name of a task with its prefix.
+
+    The path of a task file and the name of a task of lmms-eval are returned unchanged.
+    """
+    return task if task.startswith((PREFIX, LMMS)) or is_task_file(task) else PREFIX + task
 
 
 def short_name(task: str) -> str:
     """Returns the name of a task without its prefix."""
     return task.removeprefix(PREFIX)
+
+
+def file_stem(task: str) -> str:
+    """Returns a task's name in the form of a file name without a suffix."""
+    return _LMMS_FILE + task.removeprefix(LMMS) if task.startswith(LMMS) else task
+
+
+def task_of_stem(stem: str) -> str:
+    """Returns the full name of the task that a file is named after (`file_stem`), with or without the prefix."""
+    return LMMS + stem.removeprefix(_LMMS_FILE) if stem.startswith(_LMMS_FILE) else full_name(stem)
 
 
 def is_task_file(name: str) -> bool:

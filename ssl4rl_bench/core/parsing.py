@@ -42,12 +42,15 @@ def decode_text(data: bytes) -> str:
         raise ValueError(f"it is not UTF-8 text (byte {error.start})") from None
 
 
-def parse_json(data: bytes | str) -> Any:
+def parse_json(data: bytes | str, *, nan_is_null: bool = False) -> Any:
     """Parses a JSON text in UTF-8, with or without a byte order mark, or in UTF-16 or UTF-32.
 
+    Args:
+        nan_is_null: read NaN, which pandas and `json.dumps` write for a missing value, as None.
+
     Raises:
-        ValueError: it is not JSON, contains NaN, Infinity, a number that is too large or an object with a
-            duplicate key, or is nested too deeply.
+        ValueError: it is not JSON, contains NaN (unless `nan_is_null`), Infinity, a number that is too large or
+            an object with a duplicate key, or is nested too deeply.
     """
     raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
     try:
@@ -57,7 +60,7 @@ def parse_json(data: bytes | str) -> Any:
             # A call for each integer takes most of the time.
             parse_int=_integer if _may_have_long_integers(raw) else None,
             parse_float=_number,
-            parse_constant=_no_constant,
+            parse_constant=_nan_as_none if nan_is_null else _no_constant,
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -170,6 +173,11 @@ def _number(text: str) -> float:
 
 def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is not JSON")
+
+
+def _nan_as_none(text: str) -> None:
+    if text != "NaN":
+        _no_constant(text)
 
 
 def _short_text(data: bytes) -> str:

@@ -9,5 +9,5 @@ from __future__ import annotations
 
 SCHEME = 2
 """The scheme of the fingerprints that this version computes."""
-WITHOUT_WEIGHTS = frozenset({"mock", "openai", "replay"})
+WITHOUT_WEIGHTS = frozenset({"imported", "mock", "openai", "replay"})
 """Engines that see no weights. The stand-in for a fingerprint in their runs has no scheme."""

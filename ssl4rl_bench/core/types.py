@@ -23,6 +23,8 @@ class Status(StrEnum):
     TRUNCATED = "truncated"
     REFUSAL = "refusal"
     ERROR = "error"
+    EXTERNAL = "external"
+    """Another program scored the reply, without saying whether it found an answer in it."""
 
 
 UNSCORED = frozenset({Status.NO_CONTENT, Status.ERROR})

@@ -18,21 +18,33 @@ GROUP_ROWS, GROUP_BYTES = 64, 32 << 20
 _IMAGE = {"_type": "Image"}
 
 
+Row = dict[str, Any]
+
+
 class ParquetWriter(Writer):
-    """Writes one split to one parquet file."""
+    """Writes one split to one parquet file.
+
+    Args:
+        row_of: makes the row of a record; not needed for `add_row`.
+    """
 
     suffix = "parquet"
 
-    def __init__(self, folder: Path, split: str, row_of: Callable[[Record], dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, split: str, row_of: Callable[[Record], Row] | None = None) -> None:
         super().__init__(folder, split)
         self._row_of = row_of
         self._writer: Any = None
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Row] = []
         self._n_bytes = 0
 
     def add(self, record: Record) -> None:
-        self._rows.append(self._row_of(record))
-        self._n_bytes += sum(len(image.data) for image in record.made.images)
+        assert self._row_of is not None
+        self.add_row(self._row_of(record))
+
+    def add_row(self, row: Row) -> None:
+        """Adds a row with the columns of the first one; `images` is a list of {"bytes", "path"}."""
+        self._rows.append(row)
+        self._n_bytes += sum(len(image["bytes"]) for image in row["images"])
         if len(self._rows) == GROUP_ROWS or self._n_bytes >= GROUP_BYTES:
             self._flush()
 

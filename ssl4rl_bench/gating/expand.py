@@ -16,7 +16,8 @@ from ssl4rl_bench.score.headline import headline_of
 def concrete_rules(rules: Iterable[Rule], baseline: Evaluated, candidate: Evaluated) -> list[Rule]:
     """Returns rules that name a task, with the aggregation that the task publishes by default.
 
-    The task "*" stands for every benchmark of the baseline, or for every probe if the level is "probe". A rule
+    The task "*" stands for every benchmark of the baseline, or for every probe if the level is "probe", but not
+    for tasks with metrics of the whole corpus only (`not_judged`). A rule
     names its aggregation only if the policy does or if the benchmark does not publish the usual one.
 
     Raises:
@@ -46,3 +47,13 @@ def concrete_rules(rules: Iterable[Rule], baseline: Evaluated, candidate: Evalua
             usual = rule.aggregation or rule.level == "probe" or published == DEFAULT_AGGREGATION
             out.append(replace(rule, task=task, aggregation=rule.aggregation if usual else published))
     return out
+
+
+def not_judged(rules: Iterable[Rule], baseline: Evaluated) -> list[str]:
+    """Returns a note on the benchmarks for which a rule for "*" does not stand, as their replies have no scores."""
+    if not any(rule.task == ALL_TASKS and rule.level != "probe" for rule in rules):
+        return []
+    return [
+        f'{short_name(name)} is not judged by the rule for "{ALL_TASKS}": it has only metrics of the whole corpus.'
+        for name in baseline.corpus
+    ]

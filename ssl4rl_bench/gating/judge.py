@@ -20,7 +20,7 @@ from ssl4rl_bench.comparison.pairing import Evaluated, SettingsDiffer
 from ssl4rl_bench.comparison.result import HEADERS, Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.names import short_name
-from ssl4rl_bench.gating.expand import concrete_rules
+from ssl4rl_bench.gating.expand import concrete_rules, not_judged
 from ssl4rl_bench.gating.policy import Policy, Rule, Verdict
 from ssl4rl_bench.gating.rule_tests import (
     limit_of,
@@ -210,7 +210,7 @@ def apply_policy(
         alpha,
         tuple(replace(part, number=number) for part, number in zip(tested, numbers, strict=True)),
         (*guarded, *dict.fromkeys(empty)),
-        tuple(dict.fromkeys((*all_notes, *notes))),
+        tuple(dict.fromkeys((*all_notes, *not_judged(policy.rule, baseline), *notes))),
         tuple(compared.values()),
     )
 

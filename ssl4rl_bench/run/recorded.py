@@ -16,7 +16,7 @@ from typing import Any
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex, sha256_json
-from ssl4rl_bench.core.names import full_name
+from ssl4rl_bench.core.names import full_name, task_of_stem
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import Completion, FinishReason
 from ssl4rl_bench.run import journal
@@ -168,14 +168,15 @@ def sources(place: Path) -> list[tuple[str | None, Path]]:
     """
     if not place.is_dir():
         run = _run_of(place)
-        return [(place.stem if run is not None and place.stem in run.tasks else None, place)]
+        task = task_of_stem(place.stem)
+        return [(task if run is not None and task in run.tasks else None, place)]
     folder = place / "journal" if (place / "journal").is_dir() else place
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise UsageError(
             f"{place} contains no replies: name a file, a run directory, or a folder of TASK.jsonl files"
         )
-    return [(full_name(path.stem), path) for path in files]
+    return [(task_of_stem(path.stem), path) for path in files]
 
 
 def recorded_by(place: Path) -> str | None:

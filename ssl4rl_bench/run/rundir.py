@@ -13,6 +13,7 @@ from typing import Any
 from ssl4rl_bench.core.atomic import contents, create_json, reporting, sweep, write_bytes, write_json
 from ssl4rl_bench.core.errors import SpecMismatch, StoreError, did_you_mean
 from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.names import file_stem
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.types import EncodedImage, Sample
@@ -107,7 +108,7 @@ class RunDir:
 
     def journal_path(self, task: str) -> Path:
         """Returns the path of a task's journal."""
-        return self.path / "journal" / f"{task}.jsonl"
+        return self.path / "journal" / f"{file_stem(task)}.jsonl"
 
     def image_path(self, sha256: str) -> Path:
         """Returns the path of an image's bytes."""

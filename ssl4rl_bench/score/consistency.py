@@ -119,6 +119,13 @@ def _of_task(task_result: Mapping[str, Any], n_requests: int) -> Iterator[str]:
                 yield f"{where} is {value}, which is not a fraction"
             elif value is not None and ends and not ends[0] - _NEAR <= value <= ends[1] + _NEAR:
                 yield f"{where} is {value}, outside of its interval {ends[0]} to {ends[1]}"
+    for name, metric in task_result.get("metrics", {}).items():
+        if "cell" in metric:
+            aggregation, level, category = metric["cell"]
+            same = task_result["aggregates"][aggregation][level]
+            same = same if level == OVERALL else same[category]
+            if not _close(metric["value"], same["value"]):
+                yield f"the metric {name} is {metric['value']}, and {aggregation} {category} {same['value']}"
     probe = task_result.get("probe")
     if probe and "row_micro" in task_result["aggregates"]:
         printed, value = (

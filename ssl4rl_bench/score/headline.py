@@ -28,6 +28,17 @@ def headline_of(results: Iterable[Mapping[str, Any]], task: str) -> str:
     return DEFAULT_AGGREGATION
 
 
+def is_corpus_only(task_result: object) -> bool:
+    """Checks whether an entry in result.json has only metrics of the whole corpus, such as CIDEr.
+
+    Its replies have no scores, so its aggregates are empty.
+    """
+    metrics = task_result.get("metrics") if isinstance(task_result, Mapping) else None
+    if not isinstance(metrics, Mapping) or not metrics:
+        return False
+    return all(isinstance(metric, Mapping) and metric.get("of") == "corpus" for metric in metrics.values())
+
+
 def group_kind(scores: Scores) -> GroupKind:
     """Returns what the groups of a benchmark are."""
     if bool((scores.sizes == 1).all()):

@@ -38,6 +38,7 @@ LETTERS: Mapping[Status, str] = {
     Status.TRUNCATED: "x",
     Status.REFUSAL: "r",
     Status.ERROR: "e",
+    Status.EXTERNAL: "o",
 }
 """The letter of each status in files."""
 

@@ -25,7 +25,9 @@ STATUSES = tuple(Status)
 UNREAD: frozenset[Status] = frozenset({Status.NONE, Status.TRUNCATED, Status.REFUSAL})
 """Statuses of a reply in which no answer was found."""
 
-_READ = np.array([status in (Status.TAG, Status.LENIENT, Status.JUDGE) for status in STATUSES])
+_READ = np.array(
+    [status in (Status.TAG, Status.LENIENT, Status.JUDGE, Status.EXTERNAL) for status in STATUSES]
+)
 _UNREAD = np.array([status in UNREAD for status in STATUSES])
 
 
@@ -52,7 +54,7 @@ class Scores:
 
     @property
     def read(self) -> NDArray[np.bool_]:
-        """Whether an answer was found in each reply, shape (rows, repeats)."""
+        """Whether an answer was found in each reply, shape (rows, repeats). Status "external" counts as found."""
         return np.asarray(_READ[self.status] & (self.status != ABSENT))
 
     @property

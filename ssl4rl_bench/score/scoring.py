@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
+from ssl4rl_bench.core.capabilities import HasMetrics
 from ssl4rl_bench.core.errors import SpecMismatch, UsageError, did_you_mean
-from ssl4rl_bench.core.types import Sample, SampleRecord, Score, ScoredSample, Status, Task
+from ssl4rl_bench.core.types import UNSCORED, Sample, SampleRecord, Score, ScoredSample, Status, Task
 from ssl4rl_bench.run.journal import Answers, answers
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA, RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score import outcomes, probes
 from ssl4rl_bench.score.aggregate import DEFAULT_AGGREGATION, aggregate
 from ssl4rl_bench.score.headline import group_kind
-from ssl4rl_bench.score.scores import ABSENT
+from ssl4rl_bench.score.scores import ABSENT, STATUSES
 from ssl4rl_bench.task.extract import check_extractor
 
 
@@ -35,7 +38,8 @@ def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default")
     `headline`, the aggregation that the benchmark publishes, only if it is not `circular_micro`;
     `groups`, only for a benchmark whose groups are "rows" that are no copies of each other;
     `n_groups_skipped`, the number of questions that were left out, only if there are any;
-    `aggregates` (see `aggregate`); `probe`, only for a probe (see `probes.probe_summary`).
+    `aggregates` (see `aggregate`); `probe`, only for a probe (see `probes.probe_summary`); `metrics`, only for a
+    task of another program (see `capabilities.HasMetrics`).
 
     Raises:
         SpecMismatch: a task differs from the one that the run asked.
@@ -194,6 +198,7 @@ def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any
     columns = [list(column) for column in getattr(task, "columns", ())]  # other packages' tasks may have none
     headline = getattr(task, "headline", DEFAULT_AGGREGATION)
     n_cut = sum(record.finish_reason == "length" and record.completion.has_no_content for record in records)
+    aggregates = aggregate(task_outcomes)
     return {
         "version": task.version,
         "prompt": task.prompt,
@@ -207,7 +212,7 @@ def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any
         "n_groups": len(task_outcomes.groups),
         "n_missing": int((task_outcomes.status == ABSENT).sum()),
         "n_corrupt": len(journal_answers.corrupt),
-        "n_groups_excluded": len(task_outcomes.excluded),
+        "n_groups_excluded": _n_excluded(task, task_outcomes),
         "tokens": {
             "prompt": sum(record.n_prompt_tokens for record in records),
             "completion": sum(record.n_completion_tokens for record in records),
@@ -218,6 +223,29 @@ def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any
         **({"groups": "rows"} if task.probe is None and group_kind(task_outcomes) == "rows" else {}),
         **({"n_groups_skipped": task.n_groups_skipped} if task.n_groups_skipped else {}),
         **({"n_no_content_cut": n_cut} if Status.NO_CONTENT in status else {}),
-        "aggregates": aggregate(task_outcomes),
+        "aggregates": aggregates,
         **summary,
+        **_metrics(task, read, rundir.spec.repeats, aggregates),
     }
+
+
+def _n_excluded(task: Task, task_outcomes: outcomes.Outcomes) -> int:
+    """Returns the number of groups without a reply that counts."""
+    if not (isinstance(task, HasMetrics) and task.corpus_only):
+        return len(task_outcomes.excluded)
+    failed = np.isin(task_outcomes.status, [ABSENT, *(STATUSES.index(status) for status in UNSCORED)])
+    return int(np.logical_or.reduceat(failed.any(axis=1), task_outcomes.starts).sum())
+
+
+def _metrics(task: Task, read: _TaskReading, repeats: int, aggregates: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the entry "metrics" of a task with metrics of another program."""
+    if not isinstance(task, HasMetrics):
+        return {}
+    records = read.answers.records
+    replies = [
+        (sample, record.repeat, record.completion)
+        for sample in task.samples
+        for repeat in range(repeats)
+        if (record := records.get((sample.id, repeat))) is not None
+    ]
+    return {"metrics": task.metrics(replies, aggregates)}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
-from ssl4rl_bench.core.names import PREFIX, full_name, is_task_file
+from ssl4rl_bench.core.names import LMMS, PREFIX, full_name, is_task_file
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.task.datasource import DataSource, parse_source
@@ -144,11 +144,18 @@ def _shipped() -> dict[str, Traversable]:
 def load_taskfile(name: str) -> TaskFile:
     """Reads a shipped task by name, with or without the prefix, or a task file by its path (`*.yaml`).
 
+    `lmms:NAME` is the task of this name in the installed lmms-eval.
+
     Raises:
         UsageError: for an unknown name, or a file outside the documented subset.
+        MissingDependency: for a task of lmms-eval if that is not installed.
     """
     if is_task_file(name):
         return _Reader(Path(name)).taskfile()
+    if name.startswith(LMMS):
+        from ssl4rl_bench.task.lmms.registry_files import taskfile
+
+        return taskfile(name)
     full = full_name(name)
     if full in group_names():
         raise UsageError(f"{name} is a group of tasks: name one of {', '.join(group_names()[full])}.")

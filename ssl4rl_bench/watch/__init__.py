@@ -4,6 +4,7 @@ All files are below one folder:
 
     runs/step-000050/       one ordinary run directory per checkpoint: the source of truth
     series/                 the shares of alpha, so that none is spent twice
+    merged/                 weights made of shards and adapters (--merge), removed after their evaluation
     history.jsonl           one line per judged checkpoint, replaced atomically; can be rebuilt from the runs
     leaderboard.html curves.svg curves.png best      derived from the above, and rebuilt when out of date
 

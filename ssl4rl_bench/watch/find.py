@@ -6,23 +6,21 @@ file has a temporary name, and nothing changed between two scans (or during the 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssl4rl_bench.core.errors import DataError, ModelError
+from ssl4rl_bench.core.errors import ModelError
+from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.engines.checkpoints.unmerged import Unmerged
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
+from ssl4rl_bench.watch.layouts import TEMPORARY, Candidate, Candidates, list_candidates, run_of_swift
 
 OLD_S = 60.0
-"""A folder that has not changed for this many seconds needs no second scan."""
-_NUMBERED = re.compile(r"(?:.*?\D)??(?P<step>\d+)(?:\.(?P<part>\d+))?")
-_TEMPORARY = re.compile(
-    r"\..*|.*(\.tmp|\.temp|\.part|\.partial|\.incomplete|\.lock|\.saving|\.swp|~)|tmp.*", re.IGNORECASE
-)
-_COUNTED = re.compile(r".*\.(safetensors|json|jinja|model|txt)", re.IGNORECASE)
-"""The files that make up a model. Other files, such as a trainer's state, may change at any time."""
+"""A folder that has not changed for this many seconds needs no second scan, and shards count as written."""
+_COUNTED = (".safetensors", ".json", ".jinja", ".model", ".txt")
+"""The endings of the files that make up a model. Other files, such as a trainer's state, may change at any time."""
 
 _Signature = tuple[tuple[str, int, int, int], ...]
 """The name, size, modification time and inode of each counted file."""
@@ -35,11 +33,13 @@ class Checkpoint:
     name: str
     """The name of its folder, such as "step-000050"."""
     path: Path
+    """The folder of its weights, or of what must be merged."""
     step: int
     part: int
     """The number of updates into the next step: 2 for "step-000050.2", else 0."""
     fingerprint: str
-    """The fingerprint of its weights, as in a run's spec."""
+    """The fingerprint of its weights, as in a run's spec; that of the files if they must be merged first."""
+    unmerged: Unmerged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,90 +52,110 @@ class Look:
     """The names of folders that are new or have changed since the last scan."""
     broken: Mapping[str, str]
     """Maps folders that have not changed but are not complete checkpoints to the reason."""
-
-
-def place_of(name: str) -> tuple[int, int] | None:
-    """Parses the step and part at the end of a folder's name; None without a number or for a temporary name.
-
-    Examples of names are "step-000050", "step-000050.2", "checkpoint-500" and "global_step_100".
-    """
-    if _TEMPORARY.fullmatch(name):
-        return None
-    match = _NUMBERED.fullmatch(name)
-    return None if match is None else (int(match["step"]), int(match["part"] or 0))
+    unmerged: Mapping[str, Unmerged] = field(default_factory=dict)
+    """Maps folders that cannot be evaluated before they are merged, which nobody asked for."""
+    listed: Candidates = field(default_factory=Candidates, compare=False)
+    """What the scan listed, complete or not."""
 
 
 @dataclass
 class Finder:
-    """Scans a folder repeatedly for checkpoints."""
+    """Scans a folder, or the folders of a spool file, repeatedly for checkpoints."""
 
     folder: Path
+    """The folder or the file."""
     quiet_s: float
     """The time without changes, in seconds, after which a checkpoint counts as written."""
-    _before: dict[str, tuple[_Signature, float]] = field(default_factory=dict)
+    merges: bool = False
+    """Whether checkpoints that must be merged first are complete ones too."""
+    listed: Candidates = field(default_factory=Candidates)
+    """The folder's content at the last scan."""
+    _before: dict[Path, tuple[_Signature, float]] = field(default_factory=dict)
     """Each folder's signature at the last scan, and since when (monotonic) it has not changed."""
-    _known: dict[str, tuple[_Signature, str]] = field(default_factory=dict)
+    _known: dict[Path, tuple[_Signature, str]] = field(default_factory=dict)
     """A cache of fingerprints, so that unchanged weights are not read again."""
 
     def look(self) -> Look:
         """Scans the folder once.
 
         Raises:
-            DataError: if the folder does not exist or cannot be read.
+            DataError: if the folder does not exist or cannot be read, or has several runs of ms-swift.
         """
-        try:
-            inside = [path for path in self.folder.iterdir() if path.is_dir()]
-        except OSError as error:
-            reason = (error.strerror or "unreadable").lower()
-            raise DataError(f"{self.folder} cannot be watched: {reason}; name the trainer's folder") from None
-        checkpoints = sorted((place, path.name, path) for path in inside if (place := place_of(path.name)))
+        self.folder = run_of_swift(self.folder)
+        listed = self.listed = list_candidates(self.folder)
         before, self._before = self._before, {}
         ready: list[Checkpoint] = []
         changing: list[str] = []
-        broken: dict[str, str] = {}
-        for (step, part), name, path in checkpoints:
+        broken = dict(listed.unreadable)
+        unmerged: dict[str, Unmerged] = {}
+        for candidate in listed.candidates:
             try:
-                signature, being_written, newest = _sign(path)
+                signature, being_written, newest = _sign(candidate)
                 if not signature:
                     continue  # not a checkpoint at all
-                now = time.monotonic()
-                same, since = before.get(name, (None, now))
-                since = since if same == signature else now
-                self._before[name] = (signature, since)
-                settled = now - since >= self.quiet_s if same == signature else newest < time.time() - OLD_S
-                if being_written or not settled:
-                    changing.append(name)
+                if being_written or not self._is_settled(candidate, signature, newest, before):
+                    changing.append(candidate.name)
                     continue
-                weights = self._fingerprint(path, signature)
-                if _sign(path)[0] != signature:
-                    changing.append(name)
+                if candidate.unmerged is not None and not self.merges:
+                    unmerged[candidate.name] = candidate.unmerged
+                    continue
+                checkpoint = self._checkpoint(candidate, signature)
+                if _sign(candidate)[0] != signature:
+                    changing.append(candidate.name)
                     continue
             except ModelError as error:
-                broken[name] = str(error)
+                broken[candidate.name] = str(error)
                 continue
             except OSError:
                 continue  # the folder was deleted during the scan
             if not changing:
-                ready.append(Checkpoint(name, path, step, part, weights))
-        return Look(tuple(ready), tuple(changing), broken)
+                ready.append(checkpoint)
+        return Look(tuple(ready), tuple(changing), broken, unmerged, listed)
 
-    def _fingerprint(self, path: Path, signature: _Signature) -> str:
-        known = self._known.get(path.name)
-        if known is None or known[0] != signature:
-            known = self._known[path.name] = (signature, fingerprint(path))
-        return known[1]
+    def _is_settled(
+        self,
+        candidate: Candidate,
+        signature: _Signature,
+        newest: float,
+        before: Mapping[Path, tuple[_Signature, float]],
+    ) -> bool:
+        """Whether the trainer has finished writing, as far as times and its own note tell."""
+        now = time.monotonic()
+        same, since = before.get(candidate.path, (None, now))
+        since = since if same == signature else now
+        self._before[candidate.path] = (signature, since)
+        if candidate.marked is not None and candidate.marked >= newest:
+            return True
+        if same != signature:
+            return newest < time.time() - OLD_S
+        # verl writes its shards before whole weights, if it writes both.
+        return now - since >= (self.quiet_s if candidate.unmerged is None else OLD_S)
+
+    def _checkpoint(self, candidate: Candidate, signature: _Signature) -> Checkpoint:
+        if candidate.unmerged is None:
+            known = self._known.get(candidate.path)
+            if known is None or known[0] != signature:
+                known = self._known[candidate.path] = (signature, fingerprint(candidate.path))
+            digest = known[1]
+        else:
+            candidate.unmerged.check()
+            digest = sha256_json(signature)
+        return Checkpoint(
+            candidate.name, candidate.path, candidate.step, candidate.part, digest, candidate.unmerged
+        )
 
 
-def _sign(path: Path) -> tuple[_Signature, bool, float]:
+def _sign(candidate: Candidate) -> tuple[_Signature, bool, float]:
     """Returns the signature of a folder, whether a file in it has a temporary name, and its newest ctime."""
-    counted, being_written, newest = [], False, path.stat().st_ctime
-    for entry in sorted(path.iterdir()):
+    counted, being_written, newest = [], False, candidate.path.stat().st_ctime
+    parts = candidate.unmerged
+    for entry in sorted(candidate.path.iterdir()) if parts is None else parts.files():
         if entry.is_dir():
             continue
-        if _TEMPORARY.fullmatch(entry.name):
+        if TEMPORARY.fullmatch(entry.name) and parts is None:
             # Dot files such as .gitattributes are permanent and do not indicate writing.
             being_written |= not entry.name.startswith(".") or ".safetensors" in entry.name
-        elif _COUNTED.fullmatch(entry.name):
+        elif parts is not None or entry.name.lower().endswith(_COUNTED):
             about = entry.stat()
             counted.append((entry.name, about.st_size, about.st_mtime_ns, about.st_ino))
             newest = max(newest, about.st_ctime)

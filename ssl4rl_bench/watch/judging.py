@@ -15,9 +15,9 @@ from ssl4rl_bench.gating import of_runs
 from ssl4rl_bench.gating.judge import Gate, Guarded, Tested
 from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.reports.gate.text import describe_test, worst_first
-from ssl4rl_bench.watch.find import place_of
 from ssl4rl_bench.watch.hint import find_changes, hint
 from ssl4rl_bench.watch.history import BASELINE, Entry
+from ssl4rl_bench.watch.layouts import place_of
 
 BEST = "the best accepted so far"
 

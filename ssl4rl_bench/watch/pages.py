@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.atomic import reporting, scratch_path
 from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.gating.policy import Policy
+from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.watch.history import BASELINE, Entry, History
 
 PAGE = "leaderboard.html"
@@ -92,8 +93,11 @@ def _place(entry: Entry, entries: list[Entry]) -> float:
     return entry.step + entry.part / parts
 
 
-def link_best(history: History, checkpoints: Path) -> None:
-    """Points `best` at the best accepted checkpoint, by a relative symbolic link that is replaced atomically.
+def link_best(history: History, places: Mapping[str, Path]) -> None:
+    """Points `best` at the weights of the best accepted checkpoint, by a relative link that is replaced atomically.
+
+    Args:
+        places: maps the names of checkpoints to the folders of their weights, as far as they still exist.
 
     Raises:
         StoreError: if `best` exists and is not a link, or the folder cannot be written.
@@ -102,7 +106,8 @@ def link_best(history: History, checkpoints: Path) -> None:
     if best is None:
         return
     place = history.folder / BEST
-    target = os.path.relpath((checkpoints / best.name).resolve(), history.folder.resolve())
+    weights = places.get(best.name) or Path(RunDir.open(history.folder / best.run).spec.model)
+    target = os.path.relpath(weights.resolve(), history.folder.resolve())
     with reporting(place):
         if place.is_symlink() and os.readlink(place) == target:  # noqa: PTH115
             return

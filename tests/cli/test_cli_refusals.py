@@ -164,7 +164,7 @@ def test_an_unknown_name_brings_the_closest_one(
         (("gate", "-c", "gold", "-b", "rough", "-p", "file.txt"), "file.txt"),
         (("gate", "-c", "gold", "--save-baseline", "none/base.json"), "cannot write none/base.json"),
         ((*BUILD[:-1], "file.txt"), "file.txt is a file: choose a folder for --out"),
-        (("build", "scenes", "--out", "out"), "ssl4rl_scenes is not an SSL task"),
+        (("build", "scenes", "--out", "out"), "give --format verl or --format trl"),
         (("audit", "card", "runs"), "cannot read the card runs"),
         (("audit", "reading", "none"), "no run none"),
         (("ask", "--batch", "none.jsonl", "--engine", "mock"), "no batch file none.jsonl"),

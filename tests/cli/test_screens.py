@@ -68,6 +68,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "merge": ("merge", "parts/1", "parts/2", "-o", "parts/merged"),
     "merge_missing": ("merge", "parts/2"),
+    "import": ("import", "predictions.csv", *MMBENCH, "--data", "mmbench.tsv", "-o", "runs/imported"),
+    "import_refused": ("import", "predictions.csv", "--tasks", "scenes"),
     "ask": ("ask", "What is shown?", "--engine", "mock"),
     "show": ("show", *MODELS),
     "show_leaves": ("show", BASE, "--leaves", *MMBENCH),

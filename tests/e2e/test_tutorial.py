@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
+import training_process
 from pages import ROOT, blocks
 
 pytestmark = pytest.mark.engine
@@ -24,7 +25,11 @@ train) more="{TINY} --set grpo.micro_batch=16" ;;
 run | watch) more="--engine mock --limit 2" ;;
 compare | report) more="--allow partial" ;;
 esac
-cd "$PWD" && PYTHONPATH={ROOT} {sys.executable} -m ssl4rl_bench "$@" $more
+(
+    set -- "$@" $more
+    export PYTHONPATH={ROOT}
+    BENCH
+)
 code=$?
 echo "$1 $code" >>"$CODES"
 exit $code
@@ -35,7 +40,8 @@ EDITS = (("RECIPE=ssl4rl_3b_rotation", "RECIPE=tiny_rotation"), ("allow = []", '
 def test_the_tutorial_leads_to_the_table_and_the_page(tmp_path: Path) -> None:
     bench = tmp_path / "bin" / "ssl4rl-bench"
     bench.parent.mkdir()
-    bench.write_text(WRAPPER)
+    command = forked.in_shell("-m", "ssl4rl_bench", kind=training_process.Popen)
+    bench.write_text(WRAPPER.replace("BENCH", command))
     bench.chmod(0o755)
     script = "".join(block.text for block in blocks(PAGE) if block.language == "sh" and not block.reason)
     for before, after in EDITS:

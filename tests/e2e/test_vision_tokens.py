@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import vllm_process
 
 pytestmark = pytest.mark.engine
 
@@ -141,6 +141,7 @@ def served(kwargs):
 
 if __name__ == "__main__":
     folder = sys.argv[1]
+    torch.compiler.set_stance("force_eager")  # else a small function of vLLM's sampler is compiled for half a minute
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ids = vision_token_ids(AutoConfig.from_pretrained(folder), tokenizer)
     kwargs = excluding(ids, tokenizer, vllm=True)
@@ -167,7 +168,7 @@ def test_rollouts_of_vllm_hold_no_placeholder(tmp_path: Path) -> None:
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "HF_HUB_OFFLINE": "1",
     }
-    done = subprocess.run(
+    done = vllm_process.run(
         [sys.executable, str(script), str(base)], capture_output=True, text=True, timeout=600, env=env
     )
     told = [line for line in done.stdout.splitlines() if line.startswith("counts:")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vllm_process
 from test_vllm_hf import bad_requests, good_requests, picture, request
 
 from ssl4rl_bench.core.errors import EngineError, UsageError
@@ -74,6 +76,20 @@ def plain_replies(model: Model, requests: list[Request]) -> dict[str, tuple[str,
     del llm
     gc.collect()
     return replies
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forks() -> Iterator[None]:
+    """Makes new processes forks of one that has imported vLLM; tests/engines/test_feed.py starts them as they are."""
+    context = multiprocessing.get_context
+    context("forkserver").set_forkserver_preload([*vllm_process.MODULES])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            multiprocessing,
+            "get_context",
+            lambda method=None: context("forkserver" if method == "spawn" else method),
+        )
+        yield
 
 
 @pytest.fixture(scope="module")

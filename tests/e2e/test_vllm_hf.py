@@ -248,12 +248,10 @@ def test_a_drawn_reply_depends_on_its_seed_alone(made: dict[str, Engine], name: 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_pixel_limit_alone_counts(tiny: Model, made: dict[str, Engine], name: str) -> None:
     """56 * 56 pixels make 4 tokens, where the checkpoint's own limits make 16."""
-    made[name].close()
     asked = request("square", ImagePart(picture(1, 140, 140)), TextPart("What is it?"))
     counts = []
-    for options in (EngineOptions(), EngineOptions(max_pixels=3136)):
-        engine = create(name, tiny, options)
-        counts.append(next(iter(engine.run([asked], Sampling(max_tokens=1))))[1].n_prompt_tokens)
+    for engine in (made[name], create(name, tiny, EngineOptions(max_pixels=3136))):
+        counts += [reply.n_prompt_tokens for _, reply in engine.run([asked], Sampling(max_tokens=1))]
         engine.close()
     assert counts[0] - counts[1] == 16 - 4
 

@@ -25,6 +25,7 @@ GROUP = 4
 
 def sampled(model: Path, prompts: list[tuple[str, Any]]) -> list[list[tuple[int, float]]]:
     """Tokens and log-probabilities of `GROUP` replies to each prompt, by vLLM."""
+    import torch
     from vllm import LLM, SamplingParams
 
     llm = LLM(
@@ -37,7 +38,8 @@ def sampled(model: Path, prompts: list[tuple[str, Any]]) -> list[list[tuple[int,
     )
     asked = [{"prompt": text, "multi_modal_data": {"image": image}} for text, image in prompts]
     settings = SamplingParams(n=GROUP, temperature=1.0, max_tokens=24, logprobs=0, seed=1)
-    outputs = llm.generate(asked, settings, use_tqdm=False)
+    with torch.compiler.set_stance("force_eager"):  # else the function that ranks tokens is compiled
+        outputs = llm.generate(asked, settings, use_tqdm=False)
     return [
         [(token, known[token].logprob) for token, known in zip(reply.token_ids, reply.logprobs, strict=True)]
         for output in outputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from checkpoint_folders import TINY, load, make, to_file
+from checkpoint_folders import TINY, make
 
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
@@ -53,7 +53,7 @@ CASES = {
     ),
     "an adapter": (
         ["adapter_config.json", "adapter_model.bin", "training_args.bin"],
-        ["LoRA adapter", "merge_and_unload", "PeftModel", "BASE"],
+        ["LoRA adapter", "python -m ssl4rl_bench.merge_adapter {} NEW"],
     ),
     "an adapter with a config": (
         ["adapter_config.json", "adapter_model.bin", "config.json"],
@@ -74,6 +74,14 @@ CASES = {
             "global_step_100/actor/model_world_size_8_rank_0.pt",
         ],
         ["verl", "--local_dir {}/global_step_50/actor"],
+    ),
+    "EasyR1": (
+        ["dataloader.pt", "actor/model_world_size_8_rank_0.pt", "actor/huggingface/config.json"],
+        [
+            "FSDP shards of EasyR1",
+            "python scripts/model_merger.py --local_dir {}/actor",
+            "{}/actor/huggingface",
+        ],
     ),
     "verl with whole weights beside": (
         ["actor/model_world_size_8_rank_0.pt", "actor/huggingface/model.safetensors"],
@@ -115,27 +123,6 @@ def test_the_folder_of_one_global_step_names_its_tag(tmp_path: Path) -> None:
     assert f"python {tmp_path}/zero_to_fp32.py {tmp_path} NEW --tag global_step500" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("base", "shown"),
-    [
-        ("org/base", "base = 'org/base'"),
-        ("/data/base model", "BASE"),
-        ("x'; import os; '", "BASE"),
-        ("", "BASE"),
-    ],
-)
-def test_an_adapter_s_base_stands_in_the_command_if_it_is_a_plain_name(
-    base: str, shown: str, tmp_path: Path
-) -> None:
-    import json
-
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base or None}))
-    to_file(tmp_path / "adapter_model.safetensors", dict(list(load().items())[:1]))
-    with pytest.raises(ModelError) as caught:
-        resolve_model(str(tmp_path))
-    assert shown in str(caught.value) and "import os" not in str(caught.value)
-
-
 def test_a_trainer_s_output_folder_names_a_checkpoint_in_it(tmp_path: Path) -> None:
     make(tmp_path / "out" / "checkpoint-500")
     (tmp_path / "out" / "training_args.bin").write_bytes(b"x")
@@ -148,3 +135,14 @@ def test_weights_without_config_are_told(tmp_path: Path) -> None:
     (folder / "config.json").unlink()
     with pytest.raises(ModelError, match=r"weights but no config\.json"):
         resolve_model(str(folder))
+
+
+def test_the_base_that_verl_s_merger_writes_for_lora_is_not_evaluated(tmp_path: Path) -> None:
+    """Its weights are complete, and none of them was trained."""
+    folder = make(tmp_path / "model")
+    resolve_model(str(folder))
+    (folder / "lora_adapter").mkdir()
+    (folder / "lora_adapter" / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="the base, with the adapter next to it") as caught:
+        resolve_model(str(folder))
+    assert f"merge_adapter actor/lora_adapter NEW --base {folder}" in str(caught.value)

@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import training_process
 from checkpoint_folders import TINY
 from commands import bench
 from examples import examples
@@ -213,7 +213,7 @@ def test_the_engine_refuses_what_shows_with_a_prompt(tmp_path: Path, command: li
     hidden = "{% if " + met + " %}{{ messages[0].role * 10**9 }}{% endif %}"
     folder = checkpoint(tmp_path, hidden + USUAL)
     resolve_model(str(folder), chat=True)
-    done = subprocess.run(
+    done = training_process.run(
         [sys.executable, "-m", "ssl4rl_bench", *command, "--engine", "hf", "--model", folder],
         capture_output=True,
         text=True,

@@ -16,7 +16,8 @@ from tensor_files import tensors
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.watch import find
-from ssl4rl_bench.watch.find import Finder, Look, place_of
+from ssl4rl_bench.watch.find import Finder, Look
+from ssl4rl_bench.watch.layouts import place_of
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from ssl4rl_bench.evaluation import running
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.reports.figures.sheet import Sheet
+from ssl4rl_bench.watch import loop
 from ssl4rl_bench.watch.history import History
 from ssl4rl_bench.watch.loop import Watch
 
@@ -180,6 +182,48 @@ def test_a_broken_checkpoint_ends_nothing(
 
 
 @pytest.mark.slow
+def test_a_checkpoint_that_the_trainer_deletes_before_its_evaluation_ends_nothing(
+    train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = loop.resolve_model
+
+    def resolve(name: str, *, chat: bool) -> Model:
+        if name.endswith("step-000050"):
+            shutil.rmtree(name)
+        return real(name, chat=chat)
+
+    monkeypatch.setattr(loop, "resolve_model", resolve)
+    out = tmp_path / "out"
+    assert watching.watch_and_print(plan(), asked(train, out), []) == 4
+    shown = capsys.readouterr().out
+    assert "step-000050 was not evaluated: the trainer deleted it; let it keep more checkpoints" in shown
+    with History(out) as history:
+        assert [entry.name for entry in history.entries] == ["step-000100"]
+
+
+@pytest.mark.slow
+def test_a_spool_file_is_watched_like_a_folder(train: Path, tmp_path: Path) -> None:
+    spool, out = tmp_path / "spool.tsv", tmp_path / "out"
+    (train / "step-000050").rename(tmp_path / "first")
+    spool.write_text("50\tfirst\n100\ttrain/step-000100\n150\tfir")
+    assert watching.watch_and_print(plan(), asked(spool, out), []) == 0
+    with History(out) as history:
+        assert [(entry.name, entry.step) for entry in history.entries] == [
+            ("step-000050", 50),
+            ("step-000100", 100),
+        ]
+        best = history.best
+    places = {"step-000050": tmp_path / "first", "step-000100": train / "step-000100"}
+    assert best is not None and (out / "best").resolve() == places[best.name]
+    make(tmp_path, 7).rename(tmp_path / "again")
+    spool.write_text("50\tfirst\n100\ttrain/step-000100\n100\tagain\n")
+    shutil.rmtree(tmp_path / "first")
+    assert watching.watch_and_print(plan(), asked(spool, out), []) == 0
+    with History(out) as history:
+        assert [entry.name for entry in history.entries] == ["step-000050", "step-000100", "step-000100"]
+
+
+@pytest.mark.slow
 def test_one_engine_is_kept_where_it_takes_other_weights(
     train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,4 +348,4 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     refused(bench("watch", tmp_path / "train", *args, "--limit", "6"), 2, "--limit")
     done = bench("watch", tmp_path / "train", *args, "--out", tmp_path / "out")
-    assert done.returncode == 0 and "0 new, 0 in all" in done.stdout
+    refused(done, 2, "train has no complete checkpoint among its 0 entries (looked for step-N, checkpoint-N,")

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core import atomic
-from ssl4rl_bench.core.errors import Interrupted
+from ssl4rl_bench.core.errors import Interrupted, UsageError
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.datasets.validation import refuse_validation
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.task.registry import select_images
 from ssl4rl_bench.train import checkpoint, sharded
@@ -43,6 +44,7 @@ def train_grpo(
     resume: bool = False,
     max_steps: int | None = None,
     report: Reporter | None = None,
+    stop_file: Path | None = None,
 ) -> Path:
     """Trains as a recipe specifies and returns the last checkpoint.
 
@@ -53,23 +55,29 @@ def train_grpo(
         resume: whether to continue from the newest checkpoint in `out`.
         max_steps: stop after this many steps, counted from the start of the run; the learning rate schedule
             is not changed.
+        stop_file: a file that ends the run after the current step once it exists, as `watch` writes it.
 
     Raises:
         StoreError: the folder holds another run, or it holds this run and `resume` is false; another process
             trains in it; the base or the data have changed since the checkpoint to resume from; the disk is
             full.
         TrainingError: a loss, a gradient norm or a weight is not finite.
-        UsageError: a step cannot be divided evenly among the processes; training images are in an evaluation
-            set; vLLM without a GPU.
+        UsageError: the stop file exists already; a step cannot be divided evenly among the processes; training
+            images are in an evaluation set; vLLM without a GPU.
         DataError, ModelError: the images or the base cannot be used.
-        Interrupted: SIGTERM or Ctrl-C; a checkpoint was saved first.
+        Interrupted: SIGTERM, Ctrl-C or the stop file; a checkpoint was saved first.
     """
+    stopping = Stopping(stop_file)
+    if stopping.by_file:
+        raise UsageError(
+            f"{stop_file} exists, which stops a training: read its reason, and remove it to train"
+        )
     state = process.start(recipe)
     report = report if report and state.is_main_process else Reporter()
     parts = sizes(recipe, state.num_processes)
     with _locked(out, state, report):
         last = on_main(state, lambda: open_folder(out, recipe, resume=resume))
-        return _train(recipe, out, parts, last, max_steps, report)
+        return _train(recipe, out, parts, last, max_steps, report, stopping)
 
 
 @contextmanager
@@ -92,7 +100,13 @@ def _locked(out: Path, state: Any, report: Reporter) -> Iterator[None]:
 
 
 def _train(
-    recipe: Recipe, out: Path, parts: Sizes, last: Path | None, max_steps: int | None, report: Reporter
+    recipe: Recipe,
+    out: Path,
+    parts: Sizes,
+    last: Path | None,
+    max_steps: int | None,
+    report: Reporter,
+    stopping: Stopping,
 ) -> Path:
     """Trains in a locked folder from the checkpoint `last`, or from the base; returns the last checkpoint."""
     base = resolve_model(recipe.model.base, chat=True)
@@ -101,8 +115,8 @@ def _train(
     adapters = adapters_of(recipe, base.path)
     if adapters:
         report.note(str(adapters))
-    stopping = Stopping()
     wanted = recipe.data
+    refuse_validation(wanted.images)
     images = select_images(wanted.images, split=wanted.images_split, ratio=wanted.split, limit=wanted.limit)
     with stopping.handling(), images as selection:
         processor = load_training_processor(recipe, base)
@@ -127,7 +141,8 @@ def _train(
         if process.is_main() and (out / METRICS).is_file():
             _draw(out, recipe)  # the run is already complete if a signal arrives now
     if stopping.ends and steps_done(done) < stop_at:
-        raise Interrupted(f"interrupted; {done} is saved, and --resume continues from it")
+        reason = f"stopped by {stopping.file}" if stopping.by_file else "interrupted"
+        raise Interrupted(f"{reason}; {done} is saved, and --resume continues from it")
     return done
 
 

@@ -16,6 +16,7 @@ from ssl4rl_bench.core.errors import BenchError, UsageError
 from ssl4rl_bench.core.names import full_name, hub_id
 from ssl4rl_bench.core.scratch import ScratchFolder
 from ssl4rl_bench.core.types import EncodedImage
+from ssl4rl_bench.datasets.validation import refuse_validation
 from ssl4rl_bench.engines.checkpoints.served import chat_template, served
 from ssl4rl_bench.engines.template_child import make_environment
 from ssl4rl_bench.task.pictures import open_source, split_of
@@ -245,9 +246,11 @@ def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
     None and the sample is empty.
 
     Raises:
-        UsageError, DataError: the images are not a valid source, as for `pictures.open_source`.
+        UsageError, DataError: the images are not a valid source, as for `pictures.open_source`, or are those of a
+            validation file.
     """
     spec, ratio, limit = recipe.data.images, recipe.data.split, recipe.data.limit
+    refuse_validation(spec)
     if match := DRAWN.fullmatch(spec):
         from ssl4rl_bench.task import scenes
 

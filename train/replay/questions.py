@@ -20,6 +20,7 @@ from ssl4rl_bench.core.types import (
     VideoPart,
     parts_of,
 )
+from ssl4rl_bench.datasets.validation import refuse_validation
 from ssl4rl_bench.task.mmbench.task import load_mmbench
 from ssl4rl_bench.task.pictures.sources import DRAWN
 from ssl4rl_bench.task.registry import load_task, select_images
@@ -61,11 +62,12 @@ def load_pool(part: ReplayPart, *, transductive: bool) -> ReplayPool:
         transductive: whether evaluation sets are allowed.
 
     Raises:
-        UsageError: the questions are those of an evaluation set; the prompt style is unknown; a prompt has no
-            single user message, or a video; there are no such questions.
+        UsageError: the questions are those of an evaluation set or a validation file; the prompt style is unknown; a
+            prompt has no single user message, or a video; there are no such questions.
         DataError: the questions cannot be loaded.
     """
     name, _, data = part.questions.partition("=")
+    refuse_validation(data or part.questions)
     if drawn := DRAWN.fullmatch(part.questions):
         stream, per_leaf = drawn[1] or _DEV, int(drawn[2]) if drawn[2] else None
         if stream == _DEV and not transductive:

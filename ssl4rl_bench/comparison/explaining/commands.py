@@ -12,6 +12,7 @@ from ssl4rl_bench.comparison.explaining.published_side import PublishedSide
 from ssl4rl_bench.comparison.explaining.sides import RunSide
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.run.imported import IMPORTED
 from ssl4rl_bench.run.spec import MOCK, REPLAY
 
 _FLAGS = {
@@ -48,7 +49,7 @@ def rerun(side: RunSide, **changes: Any) -> str:
         "task": short_name(side.task),
         "data": side.data.get(side.task, how.get("data")),
         "limit": how.get("limit"),
-        "engine": "auto" if spec.engine in (MOCK, REPLAY) else spec.engine,
+        "engine": "auto" if spec.engine in (MOCK, REPLAY, IMPORTED) else spec.engine,
         "prompt": asked.prompt,
         "image": asked.image,
         "min_pixels": spec.min_pixels,
@@ -58,6 +59,7 @@ def rerun(side: RunSide, **changes: Any) -> str:
         "repeats": spec.repeats,
         "seed": spec.seed,
         **{key: value for key, value in options.items() if key in ("dtype", "attn", "max_model_len")},
+        **dict.fromkeys(spec.unknown & {*_FLAGS, "min_pixels", "max_pixels"}),
     } | changes
     words = ["ssl4rl-bench", "run", "--model", values.pop("model"), "--tasks", values.pop("task")]
     words += ["--engine", values.pop("engine")]

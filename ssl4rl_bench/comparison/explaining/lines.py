@@ -60,7 +60,9 @@ def lines_of_runs(one: RunSide, two: RunSide, aggregations: tuple[str, str]) -> 
         differs: bool | None = left.value != right.value
         if name in one.settings or name in two.settings:
             defaults = [side.settings[name] for side in (one, two) if name in side.settings]
-            unknown = any(setting.is_default and setting.value is None for setting in defaults)
+            unknown = any(
+                setting.is_unknown or (setting.is_default and setting.value is None) for setting in defaults
+            )
             differs = True if name in recorded else None if unknown else False
         elif None in (left.value, right.value) or (name == "weights" and not _comparable(one, two)):
             differs = None
@@ -115,8 +117,8 @@ def _of_run(side: RunSide, aggregation: str) -> dict[str, _Shown]:
         "version": _Shown(outcomes.version, (side.task, outcomes.version)),
         "questions": _Shown(str(counted) if counted == asked else f"{counted} of {asked}", content),
         AGGREGATION: _Shown(aggregation, aggregation),
-        "engine": _Shown(software(spec), software(spec)),
-        "seed": _Shown(str(spec.seed), spec.seed),
+        "engine": _Shown(software(spec), None if spec.imported else software(spec)),
+        "seed": _Shown(str(spec.seed), spec.seed) if spec.imported is None else _Shown("unknown", None),
         "visual tokens": _tokens(side, side.settings["min_pixels"].value, side.settings["max_pixels"].value),
         "prompt tokens": _Shown("not counted" if tokens is None else f"{tokens:.1f}", tokens),
         "unread replies": _Shown(_share(unread, n), unread),

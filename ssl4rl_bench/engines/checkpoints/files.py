@@ -13,7 +13,7 @@ from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.parsing import parse_json
-from ssl4rl_bench.engines.checkpoints import foreign
+from ssl4rl_bench.engines.checkpoints import foreign, unmerged
 from ssl4rl_bench.engines.checkpoints.tensors import TensorFile, list_names, read_header
 
 INDEX = "model.safetensors.index.json"
@@ -55,8 +55,14 @@ def weight_files(folder: Path) -> list[Path]:
 
     Raises:
         ModelError: if there are none, a file in the index is missing, the weights are stored in two forms, or
-            the folder also contains an adapter.
+            the folder also contains an adapter, or is a base that verl wrote beside an adapter.
     """
+    if (folder / unmerged.LORA / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{folder} is what verl's merger writes for LoRA: the base, with the adapter next to it "
+            f"({unmerged.LORA}); merge the one that the trainer saved: "
+            f"{unmerged.ADAPTER_COMMAND} actor/{unmerged.LORA} NEW --base {folder}"
+        )
     single = [SINGLE] if (folder / SINGLE).is_file() else []
     indexed = sorted(set(weight_map(folder).values())) if (folder / INDEX).is_file() else []
     missing = [name for name in indexed if not (folder / name).is_file()]

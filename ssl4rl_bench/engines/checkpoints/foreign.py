@@ -6,16 +6,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.engines.checkpoints.unmerged import Unmerged, find_shards
 
-_VERL = re.compile(r"model_world_size_\d+_rank_\d+\.pt")
 _DEEPSPEED = re.compile(
     r"(zero_pp_rank_\d+_)?mp_rank_\d+(_\d+)?_model_states\.pt|(bf16_)?zero_pp_rank_.*\.pt"
 )
 _STATE = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state|random_states|extra_state).*")
 """A trainer's pickle files that hold no weights."""
-_PLAIN = re.compile(r"[\w./@~+-]+")
-"""The name of a base that is safe to insert into a command."""
 _BESIDE = "then copy config.json, the tokenizer's and the processor's files of its base into NEW"
 
 
@@ -30,7 +27,8 @@ def _kinds(folder: Path) -> Iterator[str]:
     yield from _deepspeed(folder, names)
     yield from _fsdp(folder, names)
     if "adapter_config.json" in names or any(name.startswith("adapter_model.") for name in names):
-        yield f"{folder} is a LoRA adapter (PEFT) without its base; merge it: {merge_command(folder)}"
+        adapter = Unmerged("adapter", folder)
+        yield f"{folder} is {adapter}; merge it: {adapter.command()}"
     for name in names:
         if name.endswith((".bin", ".pt", ".pth", ".ckpt")) and not _STATE.fullmatch(name):
             yield (
@@ -53,36 +51,14 @@ def explain_state(folder: Path) -> str | None:
     return f"{folder} holds the state of a trainer ({state}) but no weights; save the model itself there too"
 
 
-def merge_command(folder: Path) -> str:
-    """Returns the command that merges an adapter into the base that its config names."""
-    try:
-        config = parse_json((folder / "adapter_config.json").read_bytes())
-        base = str(config["base_model_name_or_path"])
-    except (OSError, ValueError, TypeError, KeyError):
-        base = ""
-    base = base if _PLAIN.fullmatch(base) and base != "None" else "BASE"
-    return (
-        'python -c "from transformers import AutoModelForImageTextToText as M, AutoProcessor as P; '
-        f"from peft import PeftModel as A; base = '{base}'; "
-        f"A.from_pretrained(M.from_pretrained(base, dtype='auto'), '{folder}').merge_and_unload()"
-        ".save_pretrained('NEW'); P.from_pretrained(base).save_pretrained('NEW')\""
-    )
-
-
 def _verl(folder: Path) -> Iterator[str]:
-    for place in (folder, folder / "actor", *sorted(folder.glob("global_step_*/actor"))[-1:]):
-        if not place.is_dir():
-            continue
-        names = [path.name for path in place.iterdir()]
-        backend = "fsdp" if any(map(_VERL.fullmatch, names)) else "megatron"
-        if backend == "fsdp" or "dist_ckpt" in names:
-            merged = place / "huggingface"
-            yield (
-                f"{folder} holds {backend.replace('fsdp', 'FSDP')} shards of verl; "
-                + (f"name {merged}, or " if any(merged.glob("*.safetensors")) else "")
-                + "merge them: "
-                f"python -m verl.model_merger merge --backend {backend} --local_dir {place} --target_dir NEW"
-            )
+    for shards in find_shards(folder):
+        merged = shards.folder / "huggingface"
+        yield (
+            f"{folder} holds {shards}; "
+            + (f"name {merged}, or " if any(merged.glob("*.safetensors")) else "")
+            + f"merge them: {shards.command()}"
+        )
 
 
 def _deepspeed(folder: Path, names: list[str]) -> Iterator[str]:

@@ -21,13 +21,14 @@ from ssl4rl_bench.engines import EngineOptions, resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.evaluation import EvaluationPlan, Subject, engine_for, spec_of
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF, NO_CONTENT
-from ssl4rl_bench.interop.lmms.requests import AskedTask, cut, gather_tasks
+from ssl4rl_bench.interop.lmms.requests import AskedTask, gather_tasks
 from ssl4rl_bench.run import recorded
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import Place, answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import Event, execute
 from ssl4rl_bench.run.spec import RunSpec
+from ssl4rl_bench.task.lmms.generation import cut
 
 
 class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types

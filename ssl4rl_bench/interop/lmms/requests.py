@@ -19,21 +19,15 @@ from ssl4rl_bench.core.types import (
     ImagePart,
     Message,
     Part,
-    Role,
     Sample,
-    Sampling,
     Score,
     TextPart,
 )
 from ssl4rl_bench.task.base import LoadedTask
+from ssl4rl_bench.task.lmms.generation import chat_message, sampling, shared, stops
 from ssl4rl_bench.task.questions.wording import parts_of_text
 
-_CAPS = ("max_new_tokens", "max_gen_toks", "max_tokens")
-"""lmms-eval's names for the limit on a reply's tokens; the first one that is set counts."""
-_ONLY = {"num_beams": 1, "n": 1, "best_of": 1, "num_return_sequences": 1, "repetition_penalty": 1}
-"""Generation settings that the engines do not support, with the value that has no effect."""
 _NOWHERE = Categories("", "", "")
-_ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +83,7 @@ def gather_tasks(name: str, requests: Sequence[Any], docs: Sequence[Mapping[str,
         if our_task is not None:
             samples[index] = _own_sample(our_task, doc, cache)
         else:
-            messages = tuple(_message(name, message, cache) for message in to_messages(doc))
+            messages = tuple(chat_message(name, message, cache) for message in to_messages(doc))
             samples[index] = Sample(str(index), str(index), messages, "", {}, _NOWHERE)
     return AskedTask(
         name=name,
@@ -97,7 +91,7 @@ def gather_tasks(name: str, requests: Sequence[Any], docs: Sequence[Mapping[str,
         prompt="" if our_task is None else our_task.lmms_eval_specific_kwargs["prompt"],
         samples=tuple(samples.values()),
         sampling=sampling(settings, name),
-        until=_until(settings),
+        until=stops(settings),
         n_docs=len(docs),
         data_sha256="" if our_task is None else str(docs[number].get("data_sha256", "")),
     )
@@ -110,7 +104,7 @@ def _own_sample(task: Any, doc: Mapping[str, Any], cache: dict[str, EncodedImage
     `ssl4rl-bench run`.
     """
     pictures = doc["images"] if "images" in doc else [doc["image"]]
-    parts = [ImagePart(_keep(images.from_bytes(picture["bytes"]), cache)) for picture in pictures]
+    parts = [ImagePart(shared(images.from_bytes(picture["bytes"]), cache)) for picture in pictures]
     text: str = task.doc_to_text(doc)
     content: tuple[Part, ...] = (*parts, TextPart(text))
     if "kind" in doc:  # the kind `questions`, whose texts have places for images
@@ -124,62 +118,3 @@ def _own_sample(task: Any, doc: Mapping[str, Any], cache: dict[str, EncodedImage
         choices={},
         categories=_NOWHERE,
     )
-
-
-def _message(name: str, message: Mapping[str, Any], cache: dict[str, EncodedImage]) -> Message:
-    if message["role"] not in _ROLES:
-        raise UsageError(f"{name} has a message of role {message['role']}, which ssl4rl_vllm does not take")
-    content = message["content"]
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    return Message(_ROLES[message["role"]], tuple(_part(name, part, cache) for part in content))
-
-
-def _part(name: str, part: Mapping[str, Any], cache: dict[str, EncodedImage]) -> Part:
-    if part["type"] == "text":
-        return TextPart(part["text"])
-    picture = part.get("url")
-    if part["type"] != "image" or picture is None or not hasattr(picture, "convert"):
-        kind = part["type"] if part["type"] != "image" else "image that is only named"
-        raise UsageError(f"{name} asks about a {kind}: ssl4rl_vllm takes text and decoded images only")
-    return ImagePart(_keep(images.from_pil(picture), cache))
-
-
-def _keep(image: EncodedImage, cache: dict[str, EncodedImage]) -> EncodedImage:
-    return cache.setdefault(image.sha256, image)
-
-
-def sampling(settings: Mapping[str, Any], name: str) -> Sampling:
-    """Converts a task's `generation_kwargs` to sampling settings.
-
-    A temperature above 0 samples regardless of `do_sample`; `do_sample` alone means temperature 1. The task's
-    limit on new tokens is never raised. Settings about images ("image_aspect_ratio") are ignored.
-
-    Raises:
-        UsageError: for beams or a penalty, which the engines do not support.
-    """
-    for key, absent in _ONLY.items():
-        if settings.get(key) is not None and settings[key] != absent:
-            raise UsageError(f"{name} sets {key} to {settings[key]}: ssl4rl_vllm has only {absent}")
-    temperature = settings.get("temperature")
-    if temperature is None:
-        temperature = 1.0 if settings.get("do_sample") else 0.0
-    caps = [settings[key] for key in _CAPS if settings.get(key) is not None]
-    default = Sampling()
-    top_k = settings.get("top_k")
-    return Sampling(
-        temperature=float(temperature),
-        top_p=default.top_p if settings.get("top_p") is None else float(settings["top_p"]),
-        top_k=default.top_k if top_k is None else max(0, int(top_k)),
-        max_tokens=int(caps[0]) if caps else default.max_tokens,
-    )
-
-
-def cut(text: str, until: Sequence[str]) -> str:
-    """Returns the text up to the first occurrence of any stop string."""
-    return text[: min((index for stop in until if (index := text.find(stop)) >= 0), default=len(text))]
-
-
-def _until(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    until = settings.get("until") or ()
-    return tuple(text for text in ([until] if isinstance(until, str) else until) if text)

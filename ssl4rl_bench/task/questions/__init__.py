@@ -51,6 +51,9 @@ def load(task: TaskFile, asked: LoadOptions) -> QuestionsTask:
         schema=schema,
         headline=schema.headline,
         sampling=task.sampling,
+        unasked=frozenset(
+            (*parsed.others, *(row.id for row in (*grouped.left_out, *grouped.bad) if row.id is not None))
+        ),
         n_groups_skipped=grouped.n_bad + grouped.n_left_out,
         columns=task.columns,
         warnings=tuple(_warnings(task, schema, source, parsed, grouped)),

@@ -81,6 +81,8 @@ class ParsedRows:
     """The levels whose columns the data does not have, as clauses."""
     n_rows: int
     """The number of rows that belong to the task, also those that are refused."""
+    others: tuple[str, ...] = ()
+    """The ids of rows that do not belong to the task, such as those of another split."""
 
 
 class _RowError(Exception):
@@ -101,6 +103,7 @@ def parse_questions(source: str, located: Iterable[LocatedRow], schema: Schema) 
     reader: _RowReader | None = None
     drafts: list[tuple[QuestionRow, list[EncodedImage | str]]] = []
     refused: list[Refused] = []
+    others: list[str] = []
     n_rows = 0
     for where, raw in located:
         if isinstance(raw, str):
@@ -109,6 +112,7 @@ def parse_questions(source: str, located: Iterable[LocatedRow], schema: Schema) 
             continue
         reader = reader or _RowReader(schema, RowCells(source, raw, schema))
         if not reader.cells.belongs(raw):
+            others.append(reader.cells.text(raw, "index").strip())
             continue
         n_rows += 1
         read = reader.read(where, raw)
@@ -131,7 +135,7 @@ def parse_questions(source: str, located: Iterable[LocatedRow], schema: Schema) 
         else:
             rows.append(complete)
     missing = () if reader is None else reader.cells.missing_levels
-    return ParsedRows(rows, refused, missing, n_rows)
+    return ParsedRows(rows, refused, missing, n_rows, tuple(others))
 
 
 class _RowReader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from ssl4rl_bench.core.identity import sha256_json_list
 from ssl4rl_bench.core.types import Completion, ImagePart, Message, Sample, Score
@@ -33,6 +33,8 @@ class QuestionsTask(LoadedTask):
     schema: Schema
     headline: str
     """The aggregation that the benchmark publishes (`score.aggregate.AGGREGATIONS`)."""
+    unasked: frozenset[str] = field(default=frozenset(), repr=False)
+    """The ids of rows of the data that are no samples: of another split, or without an answer that can be scored."""
 
     @cached_property
     def _rows(self) -> Mapping[str, QuestionRow]:
@@ -76,7 +78,36 @@ class QuestionsTask(LoadedTask):
         return score_row(self._rows[sample.id], self.schema.tolerance, completion, extractor)
 
 
-def score_row(row: QuestionRow, tolerance: float | None, completion: Completion, extractor: str) -> Score:
+class Answerable(Protocol):
+    """What a reply's score depends on, besides the tolerance."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of answer (`schema.KINDS`)."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """A letter of `choices`, or the right answer."""
+        ...
+
+    @property
+    def choices(self) -> Mapping[str, str]:
+        """Letter to option text. Empty for an open answer."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """The unit of a number; empty if there is none."""
+        ...
+
+    @property
+    def decimals(self) -> int | None:
+        """The digits of a number after the point that must agree; None for those of the target."""
+        ...
+
+
+def score_row(row: Answerable, tolerance: float | None, completion: Completion, extractor: str) -> Score:
     """Scores a reply to a row (`mmbench.task.score_choice`, `answers.score_answer`). Pure."""
     if row.kind == CHOICE:
         return score_choice(row.choices, row.target, completion, extractor)

@@ -93,9 +93,12 @@ def _read_file(path: Path, columns: Columns, images: bool, on_share: OnShare | N
 
 
 def read_tsv(
-    path: Path, *, columns: Columns = MMBENCH, on_share: OnShare | None = None
+    path: Path, *, columns: Columns = MMBENCH, on_share: OnShare | None = None, delimiter: str = "\t"
 ) -> Iterator[LocatedRow]:
     """Yields the rows of a tab-separated UTF-8 file with a header and pandas' quoting.
+
+    Args:
+        delimiter: "," for a file that is separated by commas.
 
     Raises:
         DataError: if it has another format, a column occurs twice, or a row is longer than
@@ -106,11 +109,11 @@ def read_tsv(
     line = 1
     try:
         with path.open("rb") as binary:
-            records = _records(_lines(binary))
+            records = _records(_lines(binary), delimiter)
             header, n_lines = next(records, ([], 0))
             if not header:
                 raise DataError(f"{path} is empty: give a TSV or parquet file with {columns.title}.")
-            _check_header(path, header, columns)
+            _check_header(path, header, columns, delimiter)
             line += n_lines
             for number, (fields, n_lines) in enumerate(records):
                 # The limit of the csv module is global to the process, and other code may have raised it.
@@ -166,7 +169,7 @@ def _lines(file: BinaryIO) -> Iterator[str]:
             yield from _LINE.findall(text)
 
 
-def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], int]]:
+def _records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[list[str], int]]:
     """Yields the fields of each record, and its number of lines.
 
     A line without a quote is a complete record; splitting it is four times as fast as the csv module, which
@@ -174,11 +177,11 @@ def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], int]]:
     """
     for line in lines:
         if '"' in line:
-            reader = csv.reader(_limited(chain((line,), lines)), delimiter="\t")
+            reader = csv.reader(_limited(chain((line,), lines)), delimiter=delimiter)
             yield next(reader), reader.line_num
         else:
             bare = line.rstrip("\r\n")
-            yield bare.split("\t") if bare else [], 1
+            yield bare.split(delimiter) if bare else [], 1
 
 
 def _limited(lines: Iterable[str]) -> Iterator[str]:
@@ -191,10 +194,12 @@ def _limited(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def _check_header(path: Path, header: list[str], columns: Columns) -> None:
+def _check_header(path: Path, header: list[str], columns: Columns, delimiter: str) -> None:
     if len(header) > 1:
         check_names(path, header, columns)
         return
+    if delimiter == ",":
+        raise DataError(f"{path} is not separated by commas: give a CSV file with {columns.title}.")
     if "," in header[0]:
         raise DataError(f"{path} is separated by commas: save it as TSV (tab-separated UTF-8).")
     raise DataError(f"{path} is not tab-separated: give a TSV or parquet file with {columns.title}.")

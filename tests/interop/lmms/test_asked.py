@@ -13,7 +13,8 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import ImagePart, Sampling, TextPart
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF, completion
-from ssl4rl_bench.interop.lmms.requests import cut, gather_tasks, sampling
+from ssl4rl_bench.interop.lmms.requests import gather_tasks
+from ssl4rl_bench.task.lmms.generation import cut, sampling
 
 GREEDY = {"max_new_tokens": 16, "temperature": 0.0, "do_sample": False, "until": []}
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
+import vllm_process
 from mmbench_data import questions, write_tsv
 
 pytestmark = [
@@ -25,6 +26,12 @@ TASKS = Path(__file__).parents[3] / "tasks"
 NAMES = ("ssl4rl_scenes", "ssl4rl_ssl_rotation_90", "ssl4rl_mmbench_dev_en_v11")
 LIMIT = 16
 CAP = 96
+COMMAND = """
+import sys
+sys.executable = sys.argv[1]  # what starts lmms-eval
+from ssl4rl_bench.interop.lmms.__main__ import main
+sys.exit(main(sys.argv[2:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +43,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     args = ["--model", "ssl4rl_vllm", "--model_args", "pretrained=tiny-base"]
     args += ["--include_path", "tasks", "--tasks", ",".join(NAMES), "--limit", str(LIMIT)]
     args += ["--gen_kwargs", f"max_new_tokens={CAP}", "--output_path", "out", "--log_samples"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ssl4rl_bench.lmms", *args],
+    python = place / "python"
+    python.write_text(f"#!/bin/sh\n{forked.in_shell(kind=vllm_process.Popen)}\n")
+    python.chmod(0o755)
+    done = forked.run(
+        [sys.executable, "-c", COMMAND, str(python), *args],
         cwd=place,
         capture_output=True,
         text=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return place

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from mmbench_data import questions, write_tsv
 
+import ssl4rl_bench as sb
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.types import FinishReason, Request, Sampling
 from ssl4rl_bench.engines import EngineOptions, create
@@ -227,6 +228,33 @@ def test_recorded_replies_score_as_in_a_run(
         assert item.get("parts", dict(score.parts)) == dict(score.parts)
     assert {item["status"] for item in items} >= {"tag", "lenient", "none", "no_content", "truncated"}
     assert metric(done, name, key) == result["aggregates"]["row_micro"]["overall"]["value"]
+
+
+def test_exported_samples_are_those_that_lmms_eval_logs(evaluate: Evaluate, tmp_path: Path) -> None:
+    """Except `doc_hash`, which here is that of the question's content."""
+    from lmms_eval.loggers import EvaluationTracker
+
+    run = sb.evaluate("random", "scenes", engine="mock", options={"mock": "random"}, out=tmp_path / "run")
+    assert isinstance(run, sb.Run)
+    done = evaluate(SCENES, f"engine=replay,replies={run.path / 'journal'}")
+    tracker = EvaluationTracker(output_path=str(tmp_path / "logged"))
+    tracker.general_config_tracker.model_name_sanitized, tracker.date_id = "model", "date"
+    tracker.save_results_samples(SCENES, done["samples"][SCENES])
+    (logged,) = (tmp_path / "logged").rglob("*.jsonl")
+    results, exported = sb.export_run(run, "lmms-eval", tmp_path / "exported").paths
+    assert exported.name.endswith(f"_samples_{SCENES}.jsonl") and logged.name.endswith(
+        f"_samples_{SCENES}.jsonl"
+    )
+    ours, theirs = (
+        [json.loads(line) for line in path.read_text("utf-8").splitlines()] for path in (exported, logged)
+    )
+    for line in (*ours, *theirs):
+        assert len(line.pop("doc_hash")) == 64
+        line.pop("input_media", None)  # lmms-eval's command leaves it out by default
+    assert len(ours) == 2234 and ours == theirs
+    entry = json.loads(results.read_text())["results"][SCENES]
+    for name in ("circular_micro", "row_micro"):
+        assert entry[f"{name},none"] == metric(done, SCENES, name)
 
 
 def recorded(number: int, target: str) -> tuple[str, FinishReason]:

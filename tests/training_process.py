@@ -45,7 +45,12 @@ def run(args: Any, **options: Any) -> Any:
 
 
 def launch(
-    program: list[str], processes: int, *options: str, config: str = "cpu2", env: dict[str, str] | None = None
+    program: list[str],
+    processes: int,
+    *options: str,
+    config: str = "cpu2",
+    env: dict[str, str] | None = None,
+    grace: float = 0.0,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program in several processes, as `accelerate launch` does with a configuration of the package.
 
@@ -56,6 +61,7 @@ def launch(
         options: further options of `accelerate launch`.
         config: the name of a file in train/recipes/accelerate.
         env: further environment variables.
+        grace: seconds between SIGTERM and SIGKILL for the other processes if one fails; torchrun gives them 30.
     """
     shared = _environment(config, processes, options) | (env or {})
     with tempfile.TemporaryFile("w+") as errors:
@@ -72,6 +78,10 @@ def launch(
             code = _first_failure(running)
         finally:
             for process in running:
+                if grace and process.poll() is None:
+                    process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(grace)
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 process.wait()
@@ -84,7 +94,7 @@ def _environment(config: str, processes: int, options: tuple[str, ...]) -> dict[
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_multi_gpu_env
 
-    file = Path(__file__).parents[2] / "train" / "recipes" / "accelerate" / f"{config}.yaml"
+    file = Path(__file__).parents[1] / "train" / "recipes" / "accelerate" / f"{config}.yaml"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
