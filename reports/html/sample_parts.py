@@ -30,6 +30,7 @@ READ_AS: Mapping[str, str] = {
     "t": "in its answer tag",
     "l": "from a clear statement, without the tag",
     "j": "by a judge model",
+    "o": "scored by another program",
     "n": "no answer found",
     INVALID_TAG: "tag found, not a valid answer",
     "c": "reasoning without a reply: not scored",

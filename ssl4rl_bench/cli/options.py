@@ -90,7 +90,7 @@ Tasks = Annotated[
         "--tasks",
         "-t",
         metavar="TASK,...",
-        help="Tasks, separated by commas or repeated (`list tasks`).",
+        help="Tasks, separated by commas or repeated (`list tasks`); lmms:NAME is a task of lmms-eval.",
         autocompletion=complete_tasks,
     ),
 ]

@@ -17,7 +17,7 @@ from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.capabilities import Waits
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.output import say
-from ssl4rl_bench.core.types import Status, Task
+from ssl4rl_bench.core.types import UNSCORED, Status, Task
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.runner import Event
 
@@ -186,6 +186,8 @@ class RunProgress(Bars):
         self._right = dict.fromkeys(self._tasks, 0.0)
         """The sum of the scores of each task."""
         self._n_no_content: Counter[str] = Counter()
+        self._n_of_corpus: Counter[str] = Counter()
+        """The number of replies of each task that have no scores, as its metrics are of the whole corpus."""
         self._limit = Limit()
 
     def __call__(self, event: Event) -> None:
@@ -195,6 +197,7 @@ class RunProgress(Bars):
                 self._n_scored[event.task] += 1
                 self._right[event.task] += score.value
             self._n_no_content[event.task] += score.status is Status.NO_CONTENT
+            self._n_of_corpus[event.task] += score.value is None and score.status not in UNSCORED
         note, left = self._note(event), self._left(event)
         line = f"{event.task}: {event.n_done}/{event.n_total}  {note}"
         if left is not None and left >= 1:
@@ -204,7 +207,7 @@ class RunProgress(Bars):
     def _note(self, event: Event) -> str:
         limit = self._limit.of(event.waits)
         n_scored, n_no_content = self._n_scored[event.task], self._n_no_content[event.task]
-        if not n_scored and not n_no_content:
+        if not n_scored and not n_no_content and not self._n_of_corpus[event.task]:
             return "starting the engine" if event.n_done < event.n_total else "answered before"
         parts = [f"rows right {100 * self._right[event.task] / n_scored:.1f}%"] if n_scored else []
         if (seconds := event.so_far.seconds) >= self.SHORTEST_S:

@@ -14,6 +14,7 @@ from advice import OPTION, foreign_options, options
 from ssl4rl_bench.cli import COMMANDS
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.gating.policy import Guards, Policy, Rule
+from ssl4rl_bench.interop.predictions.stated import SETTINGS
 from ssl4rl_bench.train.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -27,13 +28,19 @@ CALL = re.compile(r"`(?:ssl4rl-bench )?([a-z]+)((?: [^`]*)?)`|ssl4rl-bench ([a-z
 SETTING = re.compile(r"--set ([a-z_.]+)(?==)")
 OTHERS = {
     "ssl4rl_bench/core/installing.py": {"--force-reinstall", "--python", "--override"},
-    "ssl4rl_bench/engines/checkpoints/foreign.py": {"--backend", "--local", "--tag", "--target", "--safe"},
+    "ssl4rl_bench/engines/checkpoints/foreign.py": {"--tag", "--safe"},
+    "ssl4rl_bench/engines/checkpoints/unmerged.py": {"--backend", "--local", "--target"},
     "ssl4rl_bench/engines/checkpoints/completeness.py": {"--drop", "--only-known", "--safe"},
     "ssl4rl_bench/engines/checkpoints/repair.py": {"--drop", "--only-known"},
     "ssl4rl_bench/engines/openai_wire.py": {"--trust-request-mm-kwargs"},
     "ssl4rl_bench/interop/lmms/model.py": {"--device"},
     "ssl4rl_bench/interop/lmms/__main__.py": {"--output"},
     "ssl4rl_bench/run/machine.py": {"--query-gpu"},
+    "ssl4rl_bench/task/lmms/configured.py": {"--reasoning"},
+    "ssl4rl_bench/watch/merging.py": {"--local"},
+    "reports/dashboards/tensorboard_log.py": {"--logdir"},
+    "reports/dashboards/trackio_log.py": {"--project"},
+    "reports/dashboards/wandb_log.py": {"--append"},
 }
 """Options of other programs (converters of verl and DeepSpeed, vllm, pip, nvidia-smi) and of `python -m` parts."""
 
@@ -75,10 +82,10 @@ def faults(text: str, others: set[str]) -> Iterator[str]:
 
 
 def is_setting(name: str) -> bool:
-    """Whether `run --set` or `train --set` takes a name."""
+    """Whether `run --set`, `import --set` or `train --set` takes a name."""
     head, _, tail = name.partition(".")
     if not tail:
-        return name in {field.name for field in fields(EngineOptions)}
+        return name in {*(field.name for field in fields(EngineOptions)), *SETTINGS}
     if head == "vllm":
         return True
     return head in {field.name for field in fields(Recipe)}

@@ -78,7 +78,7 @@ ELSEWHERE: tuple[tuple[str, str], ...] = (
     (r"sbatch examples/slurm/train\.sbatch .*", "tests/train/test_cluster_files.py"),
     (r"bash examples/verl/grpo_3b\.sh .*", "tests/train/test_cluster_files.py"),
     (r".*bash examples/slurm/evaluate\.sbatch .*", "tests/cli/test_slurm.py"),
-    (r"ssl4rl-bench .*lmms[:-].*", "tests/interop/lmms/test_lmms_tasks.py"),  # needs lmms-eval
+    (r"ssl4rl-bench .*(lmms:|runs/registry-).*", "tests/interop/lmms/test_lmms_tasks.py"),  # needs lmms-eval
 )
 """Commands that other parts of CI run, Slurm and verl being replaced by stand-ins."""
 TUTORIAL = "docs/tutorial-train.md"

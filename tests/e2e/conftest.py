@@ -1,4 +1,4 @@
-"""A tiny random checkpoint for the tests with real engines, built once per session."""
+"""A tiny random checkpoint and a folder of pictures for the tests with real engines, made once per session."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
     from tiny_model import build
 
     return resolve_model(str(build(tmp_path_factory.mktemp("checkpoint") / "tiny")))
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twelve drawn pictures, which the tests of training only read."""
+    from train_recipe import pictures
+
+    return pictures(tmp_path_factory.mktemp("pictures"))

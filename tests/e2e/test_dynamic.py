@@ -13,7 +13,7 @@ pytestmark = pytest.mark.engine
 pytest.importorskip("trl")
 
 from test_train_processes import launch  # noqa: E402
-from train_recipe import lines, masters, pictures, recipe, recipe_file  # noqa: E402
+from train_recipe import lines, masters, recipe, recipe_file  # noqa: E402
 
 SETTINGS: dict[str, Any] = {
     "grpo__dynamic": True,
@@ -25,11 +25,6 @@ SETTINGS: dict[str, Any] = {
     "optimizer__learning_rate": 2e-4,
 }
 """Four replies to a prompt often earn the same reward."""
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")

@@ -17,15 +17,10 @@ pytest.importorskip("trl")
 
 import training_process  # noqa: E402
 import vllm_process  # noqa: E402
-from train_recipe import lines, masters, pictures, recipe  # noqa: E402
+from train_recipe import lines, masters, recipe  # noqa: E402
 
 from ssl4rl_bench.core.errors import DataError, Interrupted, StoreError, UsageError  # noqa: E402
 from ssl4rl_bench.train.reporting import Reporter  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pictures(tmp_path_factory.mktemp("pictures"))
 
 
 def train(*args: Any, **kwargs: Any) -> Path:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.engine
 pytest.importorskip("trl")
 
 import training_process  # noqa: E402
-from train_recipe import lines, masters, pictures, recipe, recipe_file  # noqa: E402
+from train_recipe import lines, masters, recipe, recipe_file  # noqa: E402
 
 from ssl4rl_bench.core.errors import StoreError, TrainingError, UsageError  # noqa: E402
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model  # noqa: E402
@@ -32,11 +32,6 @@ class Notes(Reporter):
 
     def note(self, text: str) -> None:
         self.notes.append(text)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pictures(tmp_path_factory.mktemp("pictures"))
 
 
 def train(*args: Any, **kwargs: Any) -> Path:

@@ -14,7 +14,7 @@ pytest.importorskip("trl")
 
 from test_train import close, train  # noqa: E402
 from test_train_processes import launch  # noqa: E402
-from train_recipe import lines, masters, pictures, recipe, recipe_file  # noqa: E402
+from train_recipe import lines, masters, recipe, recipe_file  # noqa: E402
 
 from ssl4rl_bench.engines.inputs import chat_messages, load_processor  # noqa: E402
 from ssl4rl_bench.train.replay.questions import load_pool  # noqa: E402
@@ -22,11 +22,6 @@ from ssl4rl_bench.train.replay.settings import ReplayPart  # noqa: E402
 
 REPLAY: dict[str, Any] = {"replay__questions": "scenes:train:1", "replay__share": 0.75}
 STEPS = 2
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")

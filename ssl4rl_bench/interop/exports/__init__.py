@@ -83,6 +83,8 @@ def export_run(
 def _files(to: str, read: Sequence[TaskReplies], out: Path) -> _Files:
     if to in SUFFIXES:
         return _one_per_task(to, read, out)
+    if out.suffix in (".json", ".jsonl") and not out.is_dir():
+        raise UsageError(f"--to {to} writes several files into a folder, and {out} is the name of a file")
     write = harness.lm_eval_files if to == "lm-eval" else harness.lmms_eval_files
     return ((path, text.encode("ascii")) for path, text in write(out, read))
 

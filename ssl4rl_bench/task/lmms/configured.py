@@ -118,7 +118,7 @@ class Configured:
         with self._calling("doc_to_messages", number):
             messages: list[dict[str, Any]] = self._task.doc_to_messages(doc)
         if not isinstance(messages, list):
-            raise refusal(self.name, "it has no prompt of its own")
+            raise refusal(self.name, "it gives no chat messages")
         return messages
 
     def target(self, doc: Mapping[str, Any], number: int) -> Any:
@@ -182,6 +182,7 @@ class Configured:
 def _task(config: dict[str, Any], documents: Documents) -> Any:
     """Makes lmms-eval's task of a configuration and of documents that are already there."""
     import datasets
+    import lmms_eval.api.metrics  # noqa: F401  # registers the metrics that tasks name, such as exact_match
     from lmms_eval.api.task import ConfigurableMessagesTask
 
     split = config.get("test_split") or config.get("validation_split")

@@ -81,7 +81,7 @@ def _table(where: str, files: Sequence[Path]) -> Dataset:
         raise MissingDependency.of("the documents of lmms-eval need the datasets package", "lmms") from None
     kind = FORMATS.get(files[0].suffix.lower())
     if kind is None:
-        raise DataError(f"{where} is no table: give a file of one of {', '.join(FORMATS)}")
+        raise DataError(f"{where} is not a table: give a file of one of {', '.join(FORMATS)}")
     options: dict[str, Any] = {"delimiter": "\t"} if files[0].suffix.lower() == ".tsv" else {}
     had_bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()

@@ -70,7 +70,7 @@ def _reasons(config: Mapping[str, Any]) -> Iterator[str]:
         yield "it scores each reply in several ways (filter_list)"
     names = [str(metric.get("metric")) for metric in config.get("metric_list") or ()]
     if names and all(map(is_submission, names)):
-        yield f"{names[0]} is no number, but a file for the benchmark's server"
+        yield f"{names[0]} is not a number but a file for the benchmark's server"
     for name in names:
         if any(word in name.lower() for word in _JUDGED):
             yield f"{name} is the score of a judge"

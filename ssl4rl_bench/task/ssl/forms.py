@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-SHARE = 0.5
-"""The least share of the readable replies that have the usual form."""
+SHARE = 0.1
+"""The least share of the readable replies that have the usual form. Free thinking repeats no reply this often."""
 _BY_STYLE = {
     "ssl4rl": ("<answer>", "</answer>"),
     "boxed": ("\\boxed{", "}"),

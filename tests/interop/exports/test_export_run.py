@@ -233,6 +233,10 @@ def test_the_command_prints_files_and_notes(mixed: Run, tmp_path: Path) -> None:
             ".xlsx or .tsv files, or into a folder: a.json is neither",
         ),
         (("--to", "vlmevalkit", "--tasks", "mmstar"), "has no task mmstar: choose from mmbench_dev_en"),
+        (
+            ("--to", "lm-eval", "--out", "a.json"),
+            "several files into a folder, and a.json is the name of a file",
+        ),
         (("--to", "lm-eval", "--model", "x"), "takes one run, and no --model"),
         (("--to", "tsv", "--repeat", "1"), "--tasks and --repeat are for the replies of a run"),
     ):

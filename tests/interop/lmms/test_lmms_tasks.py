@@ -27,30 +27,34 @@ pytestmark = [
 ]
 
 CAPTIONS = "coco2014_cap_val"
+SCORED = [name for name in lmms_rows.ROWS if name != CAPTIONS]
 TAGS = '[["<think>", "</think>"], ["<analysis>", "</analysis>"]]'
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data sets of all tasks, files of replies, and a run of each file."""
-    place = tmp_path_factory.mktemp("lmms-tasks")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data sets of all tasks, and files of replies."""
+    folder = tmp_path_factory.mktemp("lmms-tasks")
     for name in lmms_rows.ROWS:
-        lmms_rows.write_documents(name, place / f"{name}.parquet")
+        lmms_rows.write_documents(name, folder / f"{name}.parquet")
     lines = [line for name in lmms_rows.ROWS for line in lmms_rows.replies(name)]
-    lmms_rows.write_replies(place / "mixed.jsonl", lines)
+    lmms_rows.write_replies(folder / "mixed.jsonl", lines)
     right = [
         {"task": f"lmms:{name}", "id": str(number), "text": lmms_rows.gold(name, number)}
         for name in lmms_rows.ROWS
         for number in range(lmms_rows.N)
     ]
-    lmms_rows.write_replies(place / "gold.jsonl", right)
-    for replies_name, names in (
-        ("mixed", list(lmms_rows.ROWS)),
-        ("gold", ["mmstar", "mmvp", "ai2d", "realworldqa"]),
-    ):
-        done = run(place, names, replies_name)
+    lmms_rows.write_replies(folder / "gold.jsonl", right)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(drawn: Path) -> Path:
+    """The folder of `drawn` with a run of each file of replies."""
+    for replies_name, names in (("mixed", list(lmms_rows.ROWS)), ("gold", SCORED)):
+        done = run(drawn, names, replies_name)
         assert done.code == 0, done.text
-    return place
+    return drawn
 
 
 def run(place: Path, names: list[str], replies_name: str) -> Any:
@@ -175,7 +179,7 @@ def test_resume_score_and_validate(place: Path) -> None:
     before = (place / "gold" / "result.json").read_bytes()
     journal = (place / "gold" / "journal" / "lmms.mmvp.jsonl").read_bytes()
     (place / "gold" / "result.json").unlink()
-    done = run(place, ["mmstar", "mmvp", "ai2d", "realworldqa"], "gold")
+    done = run(place, SCORED, "gold")
     assert done.code == 0 and "answered before" in done.text
     assert (place / "gold" / "journal" / "lmms.mmvp.jsonl").read_bytes() == journal
     assert (place / "gold" / "result.json").read_bytes() == before
@@ -232,18 +236,18 @@ def test_corpus_metrics_are_compared_and_not_gated(place: Path, tmp_path: Path) 
     assert done.code == 2 and "no score per question" in done.text and "coco_CIDEr" in done.text
 
 
-def test_the_documented_commands(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_commands(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page's commands, with replayed replies instead of a model, and with drawn documents."""
     monkeypatch.chdir(tmp_path)
-    for path in place.glob("*.parquet"):
+    for path in drawn.glob("*.parquet"):
         (tmp_path / path.name).symlink_to(path)
     texts = [command.text for command in all_commands() if command.page == "docs/other-tools.md"]
-    texts = [text for text in texts if "lmms:" in text or "lmms-" in text]
+    texts = [text for text in texts if "lmms:" in text or "runs/registry-" in text]
     assert len(texts) == 5
     for text in texts:
         words = text.split()[1:]
         if words[0] == "run":
-            words[1:3] = ["--engine", "replay", "--set", f"replies={place / 'mixed.jsonl'}"]
+            words[1:3] = ["--engine", "replay", "--set", f"replies={drawn / 'mixed.jsonl'}"]
             if "--data" not in words:
                 words += [
                     word for name in ("mmstar", "ai2d") for word in ("--data", f"lmms:{name}={name}.parquet")
