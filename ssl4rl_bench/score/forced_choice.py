@@ -45,7 +45,7 @@ def forced_choice(
 ) -> ForcedChoice | None:
     """Computes the margin of a task's samples; None if no sample succeeds.
 
-    If most readable replies have one form, the answers are put into it. Otherwise the thinking of each of a sample's
+    If readable replies have a common form, the answers are put into it. Otherwise the thinking of each of a sample's
     replies comes before the answers: the likelihoods are normalized over the candidates after each thinking, and
     averaged. A sample without a reply that has an answer tag gets the form that the prompt asks for.
 

@@ -39,7 +39,7 @@ def asked_form(style: str) -> AnswerForm:
 
 
 def usual_form(readings: Iterable[tuple[str, str | None]]) -> AnswerForm | None:
-    """Returns the form that at least `SHARE` of the readable replies have, or None.
+    """Returns the most common form, if at least two replies and `SHARE` of the readable ones have it, or None.
 
     A short trained model writes "<think>90</think> <answer>90</answer>": what it answers is decided at its first
     word, and the form has two gaps. Replies with free thinking have no usual form.
@@ -58,7 +58,7 @@ def usual_form(readings: Iterable[tuple[str, str | None]]) -> AnswerForm | None:
     if not forms:
         return None
     form, count = forms.most_common(1)[0]
-    return form if count >= SHARE * n else None
+    return form if count >= max(2, SHARE * n) else None
 
 
 def _form(text: str, answer: str) -> AnswerForm | None:

@@ -17,7 +17,7 @@ def test_the_usual_form_has_a_gap_wherever_the_answer_is() -> None:
 
 
 def test_an_answer_inside_another_word_is_no_gap() -> None:
-    form = usual_form([("10 or 1.0 or 0.5 or top-0, so <answer>0</answer>", "0")])
+    form = usual_form([("10 or 1.0 or 0.5 or top-0, so <answer>0</answer>", "0")] * 2)
     assert form is not None
     assert form.reply("X") == "10 or 1.0 or 0.5 or top-0, so <answer>X</answer>"
 
@@ -30,7 +30,7 @@ def test_free_thinking_has_no_usual_form() -> None:
 
 
 def test_no_answer_begins_another_in_a_form() -> None:
-    bare = usual_form([("30", "30")])
+    bare = usual_form([("30", "30")] * 2)
     assert bare is not None
     for form in (bare, *map(asked_form, ("direct", "cot", "boxed", "ssl4rl"))):
         assert not form.reply("300").startswith(form.reply("30"))
@@ -44,7 +44,7 @@ def test_thinking_ends_at_the_last_answer_tag() -> None:
 @given(st.text(), st.sampled_from(["0", "top-left", "2,3,1,4"]))
 def test_a_form_gives_back_the_reply_that_it_was_made_of(text: str, answer: str) -> None:
     reply = f"{text} <answer>{answer}</answer>"
-    form = usual_form([(reply, answer)])
+    form = usual_form([(reply, answer)] * 2)
     assert form is not None
     assert form.reply(answer) == reply
 
