@@ -47,7 +47,10 @@ USED: dict[str, dict[str, tuple[str, ...]]] = {
     "vllm/renderers/base.py": {"BaseRenderer.render_cmpl": ("prompts", "skip_mm_cache")},
     "vllm/renderers/inputs/preprocess.py": {"parse_model_prompt": ("model_config", "prompt")},
     "vllm/sampling_params.py": {
-        "SamplingParams": ("temperature", "top_p", "top_k", "max_tokens", "seed", "output_kind"),
+        "SamplingParams": (
+            *("temperature", "top_p", "top_k", "max_tokens", "seed", "output_kind"),
+            "prompt_logprobs",
+        ),
         "RequestOutputKind": ("DELTA", "FINAL_ONLY"),
     },
     "vllm/v1/engine/llm_engine.py": {

@@ -158,17 +158,34 @@ class SSLReward:
         score = task.score(Completion(text=text, finish_reason=finish), target, self.extractor)
         if score.value is None:
             return None, score
-        if self.scheme == "released":
-            value = _released(task, text, target)
-        else:
-            value = score.value if self.scheme == "exact" else score.parts.get("per_position", score.value)
-            if self.scheme == "scaled" and "per_position" in score.parts:
-                blind = task.part_chance
-                value = max(0.0, (value - blind) / (1 - blind))
+        value = (
+            _released(task, text, target) if self.scheme == "released" else self.worth(task, score.parts)
+        )
         value *= self.weights.get(name, 1.0)
         if self.format_weight:
             value += self.format_weight * well_formed(text)
         return value, score
+
+    def worth(self, task: SSLTask, parts: Mapping[str, float]) -> float:
+        """Returns the value of the scheme, without weights and format, for the sub-metrics of an answer.
+
+        Args:
+            task: the task that graded the answer.
+            parts: the result of `SSLTask.grade`; empty for a reply that earns nothing.
+
+        Raises:
+            UsageError: the scheme is `released`, which depends on the text of the reply.
+        """
+        if self.scheme == "released":
+            raise UsageError("the scheme released rewards texts, not answers: use `one`")
+        exact = parts.get("exact", 0.0)
+        if self.scheme == "exact" or "per_position" not in parts:
+            return exact
+        value = parts["per_position"]
+        if self.scheme == "scaled":
+            blind = task.part_chance
+            value = max(0.0, (value - blind) / (1 - blind))
+        return value
 
 
 def make_reward(

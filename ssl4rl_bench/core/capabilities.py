@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from ssl4rl_bench.core.types import Completion, Sample, Task
+from ssl4rl_bench.core.types import Completion, Request, Sample, Task
 
 
 @runtime_checkable
@@ -104,6 +104,26 @@ class ReportsWaits(Protocol):
 
     def waits(self) -> Waits:
         """Returns the times since the engine was created; all are 0 before its first request."""
+        ...
+
+
+@runtime_checkable
+class ScoresAnswers(Protocol):
+    """An engine that knows how likely a text is as the beginning of a reply."""
+
+    def score_answers(
+        self, asked: Iterable[tuple[Request, Sequence[str]]]
+    ) -> Iterator[tuple[Request, list[float] | str]]:
+        """Yields the log-likelihoods in nats of the texts as the beginning of the reply, in any order.
+
+        The log-likelihood of a text is the sum over its tokens, at temperature 1, without an end of the reply.
+
+        Args:
+            asked: requests with non-empty texts. Repeats and seeds have no effect.
+
+        Yields:
+            A request with one number per text, or with the message of the error that failed it.
+        """
         ...
 
 

@@ -10,6 +10,7 @@
 | `network` | answers batches with `generate` of transformers, for any model |
 | `sharing` | answers batches with shared prompts, for the Qwen-VL families |
 | `rows`, `cache` | replies in progress; their keys and values |
+| `forced` | log-likelihoods of given replies |
 | `attention` | attention without copies of keys and values |
 | `sampling` | draws the next token, with a seed per request |
 """

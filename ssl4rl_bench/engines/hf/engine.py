@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
@@ -18,7 +19,7 @@ from ssl4rl_bench.engines.swapping import load_weights, same_kind
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
-    from ssl4rl_bench.engines.hf.network import Item, Network
+    from ssl4rl_bench.engines.hf.network import Item, Network, Prepared
 
 _BATCH_SIZE = 64
 """The batch size if the user sets none."""
@@ -97,6 +98,24 @@ class HfEngine:
             else:
                 return
 
+    def score_answers(
+        self, asked: Iterable[tuple[Request, Sequence[str]]]
+    ) -> Iterator[tuple[Request, list[float] | str]]:
+        """Implements `capabilities.ScoresAnswers`. A pass has about as many texts as a batch has replies."""
+        source = iter(asked)
+        first = next(source, None)
+        if first is None:
+            return
+        network = self._load()
+        source = itertools.chain([first], source)
+        while window := list(islice(source, max(1, self._batch_size // len(first[1])))):
+            texts = {id(request): list(answers) for request, answers in window}
+            items, failed = _prepare(network, [request for request, _ in window])
+            yield from ((request, completion.error or "") for request, completion in failed)
+            yield from _likelihoods(
+                network, [(request, prompt, texts[id(request)]) for request, prompt in items]
+            )
+
     @property
     def capacity(self) -> int:
         """Implements `capabilities.HasCapacity`."""
@@ -150,6 +169,23 @@ class HfEngine:
             with telling(f"transformers cannot load {self._model.name}"):
                 self._network = load(self._model, self._options)
         return self._network
+
+
+def _likelihoods(
+    network: Network, asked: Sequence[tuple[Request, Prepared, list[str]]]
+) -> Iterator[tuple[Request, list[float] | str]]:
+    """Yields the log-likelihoods of texts. What fails is divided until the request that fails is alone."""
+    try:
+        results = network.likelihoods([(prompt, texts) for _, prompt, texts in asked])
+    except Exception as error:  # a prompt may fail for any reason
+        if len(asked) > 1:
+            half = len(asked) // 2
+            yield from _likelihoods(network, asked[:half])
+            yield from _likelihoods(network, asked[half:])
+        elif asked:
+            yield asked[0][0], reason(error)
+        return
+    yield from zip((request for request, _, _ in asked), results, strict=True)
 
 
 def _prepare(

@@ -148,6 +148,34 @@ class Network:
                 **more,
             )
 
+    def likelihoods(self, pairs: Sequence[tuple[Prepared, Sequence[str]]]) -> list[list[float]]:
+        """Returns the log-likelihoods in nats of each prompt's texts as the beginning of its reply.
+
+        Args:
+            pairs: prompts with non-empty texts.
+        """
+        return [[self._likelihood(prompt, text) for text in texts] for prompt, texts in pairs]
+
+    def _likelihood(self, prompt: Prepared, text: str) -> float:
+        import torch
+
+        assert isinstance(prompt, Features)
+        ids = torch.tensor(self._reply_ids(text))
+        n_fed = len(ids) - 1
+        batch = self._collate([prompt])
+        for key in _PER_TOKEN & batch.keys():
+            more = (
+                ids[None, :-1] if key == "input_ids" else torch.full((1, n_fed), int(key == "attention_mask"))
+            )
+            batch[key] = torch.cat([batch[key], more.to(batch[key])], dim=1)
+        with torch.inference_mode():
+            scores = self.model(**batch, use_cache=False, logits_to_keep=len(ids)).logits[0].double()
+        return float(scores.log_softmax(-1)[torch.arange(len(ids)), ids].sum())
+
+    def _reply_ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
     def completion(self, tokens: list[int], n_prompt_tokens: int, latency_s: float) -> Completion:
         """Returns the completion of a reply, which ends at its first end-of-sequence token."""
         end = next((i for i, token in enumerate(tokens) if token in self.eos), None)

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ssl4rl_bench.core.types import Message, Sampling
-from ssl4rl_bench.engines.hf import attention
+from ssl4rl_bench.engines.hf import attention, forced
 from ssl4rl_bench.engines.hf.cache import KeyValues
 from ssl4rl_bench.engines.hf.grouping import Family, chunks
-from ssl4rl_bench.engines.hf.network import Item, Network
+from ssl4rl_bench.engines.hf.network import Item, Network, Prepared
 from ssl4rl_bench.engines.hf.prompts import IMAGE, Preparer, VisualPrompt
 from ssl4rl_bench.engines.hf.rows import Part, Row, RowBatch
 
@@ -104,7 +104,29 @@ class SharingNetwork(Network):
             kv: the keys and values so far; those of the tokens are appended.
         """
         embeds = self._inner.get_input_embeddings()(tokens)
-        return self._forward(embeds, positions[None, :, None].expand(3, -1, 1), bias, kv)
+        hidden = self._forward(embeds, positions[None, :, None].expand(3, -1, 1), bias, kv)
+        return self.model.lm_head(hidden[:, -1])
+
+    def likelihoods(self, pairs: Sequence[tuple[Prepared, Sequence[str]]]) -> list[list[float]]:
+        """See `Network.likelihoods`. Each prompt is computed once; its texts start from copies of its keys."""
+        import torch
+
+        out: list[list[float]] = [[] for _ in pairs]
+        with torch.inference_mode():
+            self._encode([cast(VisualPrompt, prompt) for prompt, _ in pairs])
+            families = [
+                forced.family(index, cast(VisualPrompt, prompt), map(self._reply_ids, texts))
+                for index, (prompt, texts) in enumerate(pairs)
+            ]
+            for chunk in chunks(families, self._pass_tokens):
+                replies = [[member[0] for member in family.members] for family in chunk]
+                prompts = [[reply.prompt for reply in members] for members in replies]
+                _, _, hidden, _ = self._computed(prompts, [family.prefix for family in chunk])
+                ids = [reply.ids for members in replies for reply in members]
+                values = iter(forced.log_likelihoods(hidden, ids, self.model.lm_head))
+                for family, members in zip(chunk, replies, strict=True):
+                    out[members[0].owner] = list(itertools.islice(values, len(family)))
+        return out
 
     def _row(self, item: Item, start: int, sampling: Sampling, began: float) -> Row:
         import torch
@@ -115,7 +137,7 @@ class SharingNetwork(Network):
         return Row(item, start, generator, limit, began)
 
     def _forward(self, embeds: Any, positions: Any, bias: Any, kv: KeyValues, deep: Any = None) -> Any:
-        """Runs the language model; returns the scores after the last token of each row."""
+        """Runs the language model; returns its last hidden states, of shape (rows, tokens, hidden size)."""
         more = {} if deep is None else {"visual_pos_masks": deep[0], "deepstack_visual_embeds": deep[1]}
         hidden = self._inner.language_model(
             inputs_embeds=embeds,
@@ -126,7 +148,7 @@ class SharingNetwork(Network):
             **more,
         ).last_hidden_state
         kv.width += embeds.shape[1]
-        return self.model.lm_head(hidden[:, -1])
+        return hidden
 
     def _prefill(self, chunk: Sequence[Family[Item]]) -> tuple[Part, list[int]]:
         """Computes the prompts of some families in two passes: common prefixes, then what follows them.
@@ -136,24 +158,43 @@ class SharingNetwork(Network):
         """
         import torch
 
-        firsts = [_prompt(family.members[0][0]) for family in chunk]
-        prefixes = [family.prefix for family in chunk]
+        prompts = [[_prompt(member[0]) for member in family.members] for family in chunk]
+        kv, valid, hidden, spans = self._computed(prompts, [family.prefix for family in chunk])
+        bias = torch.zeros(valid.shape, dtype=self.model.dtype)
+        bias = bias.masked_fill(~valid, torch.finfo(bias.dtype).min)[:, None, None].to(self._device)
+        ends = [prompt.positions.max() + 1 for members in prompts for prompt in members]
+        width = max(family.prefix for family in chunk)
+        starts = [kv.width - (width - start if start else kv.width - end) for start, end in spans]
+        return Part(kv, bias, torch.stack(ends).to(self._device), self.model.lm_head(hidden[:, -1])), starts
+
+    def _computed(
+        self, families: Sequence[Sequence[VisualPrompt]], prefixes: Sequence[int]
+    ) -> tuple[KeyValues, Any, Any, list[tuple[int, int]]]:
+        """Computes prompts in two passes: the prefix of each family, then what follows it in each prompt.
+
+        Args:
+            families: prompts with a common start, per family.
+            prefixes: the number of tokens in common, per family.
+
+        Returns:
+            The keys and values; which of their columns hold tokens, of shape (prompts, columns); the hidden states of
+            the second pass, aligned on the right; and the tokens of each prompt in the second pass (start, end).
+        """
+        import torch
+
         kv = KeyValues()
         width = max(prefixes)
-        valid = torch.zeros(len(chunk), width, dtype=torch.bool)
+        valid = torch.zeros(len(families), width, dtype=torch.bool)
         if width:
+            firsts = [members[0] for members in families]
             valid, _ = self._segments(firsts, [(0, prefix) for prefix in prefixes], kv, valid[:, :0])
-        prompts = [_prompt(member[0]) for family in chunk for member in family.members]
-        owners = [index for index, family in enumerate(chunk) for _ in family.members]
+        prompts = [prompt for members in families for prompt in members]
+        owners = [index for index, members in enumerate(families) for _ in members]
         spans = [(prefixes[owner], prompt.n_tokens) for owner, prompt in zip(owners, prompts, strict=True)]
         if width:
             kv = kv.repeated(owners, max(end - start for start, end in spans))
-        valid, scores = self._segments(prompts, spans, kv, valid[owners])
-        bias = torch.zeros(valid.shape, dtype=self.model.dtype)
-        bias = bias.masked_fill(~valid, torch.finfo(bias.dtype).min)[:, None, None].to(self._device)
-        after = torch.stack([prompt.positions.max() + 1 for prompt in prompts]).to(self._device)
-        starts = [kv.width - (width - start if start else kv.width - end) for start, end in spans]
-        return Part(kv, bias, after, scores), starts
+        valid, hidden = self._segments(prompts, spans, kv, valid[owners])
+        return kv, valid, hidden, spans
 
     def _segments(
         self, prompts: Sequence[VisualPrompt], spans: Sequence[tuple[int, int]], kv: KeyValues, earlier: Any
@@ -164,7 +205,7 @@ class SharingNetwork(Network):
             earlier: boolean array of shape (prompts, columns of kv): where there are tokens.
 
         Returns:
-            `earlier` with the new columns, and the scores after the last token, of shape (prompts, vocabulary).
+            `earlier` with the new columns, and the hidden states, of shape (prompts, new columns, hidden size).
         """
         import torch
 
@@ -194,8 +235,8 @@ class SharingNetwork(Network):
             embeds[where] = joined[0]
             deep = (where, list(joined[1:])) if len(joined) > 1 else None
         valid = torch.cat([earlier, seen], dim=1)
-        scores = self._forward(embeds, positions.to(self._device), self._mask(valid, width), kv, deep)
-        return valid, scores
+        hidden = self._forward(embeds, positions.to(self._device), self._mask(valid, width), kv, deep)
+        return valid, hidden
 
     def _mask(self, valid: Any, width: int) -> Any:
         """Returns what to add to the scores of attention of the last `width` columns; None if only causality counts.

@@ -165,8 +165,21 @@ class LocalEngine:
             EngineError: if the engine's process died.
             ValueError: if vLLM refuses the prompt.
         """
+        self._start(key, prompt, self._params(sampling, seed, delta))
+
+    def add_forced(self, key: str, prompt: EngineInput) -> None:
+        """Starts a request for the log-likelihoods of the tokens of a prompt (`log_likelihood`).
+
+        Raises:
+            EngineError, ValueError: as `add`.
+        """
+        params = self._sampling_params(
+            temperature=0.0, max_tokens=1, prompt_logprobs=0, output_kind=self._kinds.FINAL_ONLY
+        )
+        self._start(key, prompt, params)
+
+    def _start(self, key: str, prompt: EngineInput, params: Any) -> None:
         self._check_alive()
-        params = self._params(sampling, seed, delta)
         cache = self._engine.renderer.mm_processor_cache
         if prompt["type"] != "multimodal" or cache is None:
             self._engine.add_request(key, prompt, params)
@@ -272,6 +285,12 @@ def n_bytes(prompts: Iterable[Prepared]) -> int:
         for item in of_kind
     }
     return sum(getattr(field.data, "nbytes", 0) for item in items.values() if item for field in item.values())
+
+
+def log_likelihood(output: Any, n_tokens: int) -> float:
+    """Returns the sum of the log-likelihoods, in nats, of the last tokens of a prompt (`LocalEngine.add_forced`)."""
+    ids, known = output.prompt_token_ids[-n_tokens:], output.prompt_logprobs[-n_tokens:]
+    return float(sum(of_token[token].logprob for token, of_token in zip(ids, known, strict=True)))
 
 
 def cached_tokens(output: Any) -> int:

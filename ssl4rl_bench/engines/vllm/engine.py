@@ -62,6 +62,14 @@ class VllmEngine:
             server = self._start(has_video(held.sample.messages))
             held = yield from server.answer(held, queue, sampling)
 
+    def score_answers(
+        self, asked: Iterable[tuple[Request, Sequence[str]]]
+    ) -> Iterator[tuple[Request, list[float] | str]]:
+        """Implements `capabilities.ScoresAnswers`, for prompts without videos."""
+        if self._n_expected is None:
+            self._n_expected = 1
+        yield from self._start(video=False).likelihoods(asked)
+
     def drain(self) -> int:
         """Stops adding requests to the model; returns the number of replies in flight."""
         if self._server is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, Vide
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason, telling
 from ssl4rl_bench.engines.inputs import Prompter
 from ssl4rl_bench.engines.stopwatch import Reason, Stopwatch
-from ssl4rl_bench.engines.vllm import adapter
+from ssl4rl_bench.engines.vllm import adapter, forced
 from ssl4rl_bench.engines.vllm.arguments import (
     ENVIRONMENT,
     arguments,
@@ -80,6 +80,9 @@ class VllmServer:
                         feed.close()
                     raise
         self._render = self._engine.renderer(prompter)
+        self._tokenize = lambda text: prompter.processor.tokenizer(text, add_special_tokens=False)[
+            "input_ids"
+        ]
         self._feed: Feed = feed or ThreadFeed(self._render, ahead)
         self._supply = Supply(self._feed.ahead)
         self._n_processes = n_processes
@@ -132,6 +135,10 @@ class VllmServer:
         finally:
             self.stopwatch.switch(None)
             feed.drop()
+
+    def likelihoods(self, asked: Iterable[tuple[Request, Sequence[str]]]) -> Iterator[forced.Scored]:
+        """Yields log-likelihoods of texts (`forced.likelihoods`)."""
+        return forced.likelihoods(self._engine, self._render, self._tokenize, self._admission.limit, asked)
 
     def _limited_by(self, held: Request | None) -> Reason:
         """Returns why no more requests are in flight, after all prompts that are ready were added."""
