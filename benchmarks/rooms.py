@@ -19,7 +19,7 @@ from pathlib import Path
 PACKAGE = "ssl4rl_bench"
 TOP = ("reports", "tasks", "train")
 """Folders at the top level of a checkout that are part of the package."""
-FORWARDING = ("chat", "lmms", "repair", "__main__", "__init__")
+FORWARDING = ("chat", "lmms", "merge_adapter", "repair", "__main__", "__init__")
 
 
 def modules(root: Path) -> dict[str, Path]:

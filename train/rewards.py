@@ -158,9 +158,7 @@ class SSLReward:
         score = task.score(Completion(text=text, finish_reason=finish), target, self.extractor)
         if score.value is None:
             return None, score
-        value = (
-            _released(task, text, target) if self.scheme == "released" else self.worth(task, score.parts)
-        )
+        value = _released(task, text, target) if self.scheme == "released" else self.worth(task, score.parts)
         value *= self.weights.get(name, 1.0)
         if self.format_weight:
             value += self.format_weight * well_formed(text)

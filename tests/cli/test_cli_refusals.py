@@ -74,7 +74,10 @@ def test_an_option_with_a_value_that_it_cannot_have_is_named(
     [
         (("show", "gold", "--format", "xml"), "--format takes table, markdown or json, not xml"),
         (("compare", "gold", "rough", "--format", "latx"), "not latx; did you mean latex?"),
-        (("export", "scenes", "--to", "csv"), "--to takes tsv or model-card, not csv; did you mean tsv?"),
+        (
+            ("export", "scenes", "--to", "csv"),
+            "--to takes tsv, model-card, vlmevalkit, lm-eval, lmms-eval or parquet, not csv; did you mean tsv?",
+        ),
         (("build", "ssl_rotation_90", "--out", "out", "--format", "jsn"), "not jsn; did you mean jsonl?"),
         (
             ("list", "task"),
@@ -210,9 +213,15 @@ def test_a_comparison_for_a_file_that_cannot_be_written_is_one_sentence(
         ),
         (("ask", "why?"), "--model is missing"),
         (("audit", "card", "file.txt", "--data", "x"), "--tasks and --data are for `audit reading`"),
-        (("export", "scenes", "--to", "tsv", "--model", "x"), "--to tsv takes one task, and no --model"),
-        (("export", "scenes", "scenes", "--to", "tsv"), "--to tsv takes one task, and no --model"),
-        (("export", "gold", "--to", "model-card", "--data", "x"), "--data is for --to tsv"),
+        (
+            ("export", "scenes", "--to", "tsv", "--model", "x"),
+            "--to tsv takes one task, one --data, and no --model",
+        ),
+        (
+            ("export", "scenes", "scenes", "--to", "tsv"),
+            "--to tsv takes one task, one --data, and no --model",
+        ),
+        (("export", "gold", "--to", "model-card", "--data", "x"), "--data is for tasks and replies"),
         (("validate", "scenes", "--sheet", "x.png"), "--sheet draws SSL tasks, and ssl4rl_scenes is not one"),
         (
             ("compare", "gold", "rough", "--allow", "partial", "--group-by", "("),
