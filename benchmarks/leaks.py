@@ -1,15 +1,16 @@
 """Measures how well the SSL tasks can be solved on photographs without looking at the content.
 
-Requires scikit-learn and scikit-image, whose wheels contain the photographs: `python benchmarks/leaks.py
-[TASK ...]`. 240 non-square JPEG sections (quality 60 to 95, all kinds of subsampling) are cut from 15
-photographs. Classifiers are tested on sections of photographs that they were not trained on. Prints a
-Markdown table.
+Requires scikit-learn and scikit-image, whose wheels contain 15 photographs: `python benchmarks/leaks.py
+[--sections N] [--photos FOLDER] [TASK ...]`. Non-square JPEG sections (quality 60 to 95, all kinds of
+subsampling), 240 by default, are cut from these photographs and from the JPEG files of a folder. Classifiers
+are tested on sections of photographs that they were not trained on. Prints a Markdown table.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
-import sys
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -28,8 +29,15 @@ NAMES = (
 )
 
 
-def photographs() -> dict[str, Image.Image]:
-    """Returns the photographs in the wheels; names that this version lacks or would download are skipped."""
+LARGEST = 1600
+"""Pixels: larger photographs of a folder are reduced to this, so that a section still shows objects."""
+
+
+def photographs(folder: Path | None = None) -> dict[str, Image.Image]:
+    """Returns the photographs in the wheels and in a folder.
+
+    Names that this version of scikit-image lacks or would download are skipped.
+    """
     import skimage.data
     from sklearn.datasets import load_sample_images
 
@@ -44,12 +52,16 @@ def photographs() -> dict[str, Image.Image]:
         images[name] = Image.fromarray(pixels.astype(np.uint8)).convert("RGB")
     for number, pixels in enumerate(load_sample_images().images):
         images[f"sample {number}"] = Image.fromarray(pixels)
+    for path in sorted(folder.glob("*.jpg")) if folder else ():
+        image = Image.open(path).convert("RGB")
+        image.thumbnail((LARGEST, LARGEST))
+        images[path.name] = image
     return images
 
 
-def sections(n: int) -> tuple[list[EncodedImage], dict[str, str]]:
+def sections(n: int, folder: Path | None = None) -> tuple[list[EncodedImage], dict[str, str]]:
     """Returns JPEG sections of 300 to 520 pixels, and the names of their photographs by hash."""
-    photos = photographs()
+    photos = photographs(folder)
     rng = np.random.default_rng(0)
     out, origins = [], {}
     names = list(photos)
@@ -74,11 +86,16 @@ def sections(n: int) -> tuple[list[EncodedImage], dict[str, str]]:
 
 
 def main() -> None:
-    tasks = sys.argv[1:] or [
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*")
+    parser.add_argument("--sections", type=int, default=N_SECTIONS)
+    parser.add_argument("--photos", type=Path, help="a folder with more photographs (*.jpg)")
+    arguments = parser.parse_args()
+    tasks = arguments.tasks or [
         *(name.removeprefix("ssl4rl_") for name in group_names()["ssl4rl_ssl_difficulty"]),
         "ssl_rotation_90_released",
     ]
-    pictures, origins = sections(N_SECTIONS)
+    pictures, origins = sections(arguments.sections, arguments.photos)
     print(
         f"{len(pictures)} sections of {len(set(origins.values()))} photographs, {N_SAMPLES} samples or more"
     )

@@ -1,13 +1,13 @@
 """Rewards for RL from the scorers of the SSL tasks: a picklable callable for TRL, `compute_score` for verl.
 
 The reward schemes are listed below. In the first three, a reply without an answer (for Jigsaw, without a
-permutation) earns 0.
+permutation; for Count, without three numbers) earns 0.
 
 | scheme | reward of a reply |
 |---|---|
 | `exact` | the value of the score: 1 or 0 |
-| `per_position` | Jigsaw: the share x of correct positions; other tasks: as `exact` |
-| `scaled` | Jigsaw: max(0, (x - c) / (1 - c)), where a blind guess has c = 1 / k^2; others: as `exact` |
+| `per_position` | Jigsaw and Count: the share x of correct positions; other tasks: as `exact` |
+| `scaled` | these two: max(0, (x - c) / (1 - c)), where a blind guess has c = 1 / k^2 or 1 / 3; others: as `exact` |
 | `released` | the reward of SSL4RL's released code, with its faults; for comparison only (docs/rewards.md) |
 """
 
@@ -158,15 +158,13 @@ class SSLReward:
         score = task.score(Completion(text=text, finish_reason=finish), target, self.extractor)
         if score.value is None:
             return None, score
-        value = (
-            _released(task, text, target) if self.scheme == "released" else self.worth(score.parts, target)
-        )
+        value = _released(task, text, target) if self.scheme == "released" else self.worth(task, score.parts)
         value *= self.weights.get(name, 1.0)
         if self.format_weight:
             value += self.format_weight * well_formed(text)
         return value, score
 
-    def worth(self, parts: Mapping[str, float], target: str) -> float:
+    def worth(self, task: SSLTask, parts: Mapping[str, float]) -> float:
         """Returns the value of the scheme, without weights and format, for the sub-metrics of an answer.
 
         Args:
@@ -182,7 +180,7 @@ class SSLReward:
             return exact
         value = parts["per_position"]
         if self.scheme == "scaled":
-            blind = 1 / len(target.split(","))
+            blind = task.part_chance
             value = max(0.0, (value - blind) / (1 - blind))
         return value
 

@@ -45,6 +45,10 @@ PROBE_QUESTIONS: Mapping[str, str] = {
     "jigsaw": "Which piece belongs in each place of the picture, row by row from the top left?",
     "position": "From which part of the first image was the second one cut?",
     "contrastive": "Do both images come from the same picture?",
+    "patch": "Which of the candidates A to D belongs in the black square?",
+    "mirror": "Which of the four framed patches was mirrored left to right?",
+    "count": "How many circles, squares and triangles were pasted in?",
+    "pair": "Where does the first piece lie, seen from the second?",
 }
 """What a kind of probe asks, for readers; the prompt itself is folded below it."""
 

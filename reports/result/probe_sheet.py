@@ -21,7 +21,16 @@ from ssl4rl_bench.task.ssl.probe import ProbeTask
 if TYPE_CHECKING:
     from PIL import Image
 
-SHOWN = {"rotation": 4, "jigsaw": 7, "contrastive": 4, "position": 6}
+SHOWN = {
+    "rotation": 4,
+    "jigsaw": 7,
+    "contrastive": 4,
+    "position": 6,
+    "pair": 6,
+    "patch": 3,
+    "mirror": 7,
+    "count": 7,
+}
 """Number of samples per task in the documentation: about as many as fit in one line."""
 HEIGHT = 148
 """Height in pixels of a sample's tallest image, or of its block of pieces."""
@@ -101,7 +110,7 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
         y = index // columns * (tall + _GAP)
         page.paste(image, (x, y))
         draw.rectangle((x, y, x + image.width - 1, y + image.height - 1), outline=_FRAME)
-        if not task.ssl.few_targets and columns < 5:  # answers name pieces by number, so draw it
+        if not task.ssl.few_targets and 1 < columns < 5:  # answers name pieces by number, so draw it
             draw.rectangle((x + 1, y + 1, x + 13, y + 12), fill=(255, 255, 255))
             draw.text((x + 3, y + 1), str(index + 1), fill=_FAINT, font=faint)
     draw.text((0, page.height - _LINE - 2), text, fill=_RIGHT, font=font)

@@ -114,9 +114,11 @@ def _from_origin(run: Evaluated) -> tuple[str, ...] | None:
 
 def _from_label(label: str) -> tuple[str, ...] | None:
     name = label.partition(" (")[0].lower()
-    if re.search(rf"(?<![a-z]){MIX}(?![a-z])", name):
+    # Whole words only: "patch14" of an image encoder and "repaired" name no task.
+    words = re.findall(r"[a-z0-9]+", name)
+    if MIX in words:
         return (MIX,)
-    kinds = tuple(kind for kind in KINDS if kind in name)
+    kinds = tuple(kind for kind in KINDS if kind in words)
     return kinds if len(kinds) == 1 else None
 
 

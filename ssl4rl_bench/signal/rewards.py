@@ -97,7 +97,7 @@ def worth_of(name: str, ssl: SSLTask, reward: SSLReward) -> Callable[[str, str],
     """
     if reward.scheme == "released":
         return lambda text, target: reward.one(name, text, target) or 0.0
-    return lambda answer, target: reward.worth(ssl.grade(answer, target) if answer else {}, target)
+    return lambda answer, target: reward.worth(ssl, ssl.grade(answer, target) if answer else {})
 
 
 def mean_share(values: Sequence[_Floats], pictures: NDArray[np.intp]) -> MeanShare:

@@ -58,7 +58,7 @@ class LeakBaseline:
     ci95: tuple[float, float]
     """The 95% interval of the accuracy, clustered by image."""
     chance: float
-    """The chance level of one guess. For Jigsaw a guess is the place of one piece, not the whole order."""
+    """The chance level of one guess. For Jigsaw, that is the place of one piece."""
     n: int
     """The number of guesses."""
     n_images: int
@@ -125,8 +125,7 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[LeakBaseline]:
         needed = "four usable images" if task.pairs else "two usable images"
         raise DataError(f"leak baselines need {needed} or more, not {n_images}: give more images.")
     answers = np.array([case.answer for case in cases])
-    # For Jigsaw a guess is the place of one piece, so chance is one over the number of distinct answers.
-    chance = task.chance if task.few_targets else 1 / len(set(answers.tolist()))
+    chance = task.part_chance
     baselines = []
     for name in (*FREE_OF_CONTENT, STATISTICS):
         if name == CONSTANT:

@@ -77,7 +77,7 @@ def test_validate_prints_the_blind_baselines(photos: Path) -> None:
 
 def test_lists_and_names() -> None:
     done = bench("list", "tasks")
-    assert "ssl_rotation_45" in done.stdout and "group of 11 tasks" in done.stdout
+    assert "ssl_rotation_45" in done.stdout and "group of 18 tasks" in done.stdout
     refused(
         bench("run", "--engine", "mock", "--tasks", "ssl_rotaton_90"), 2, "did you mean", "ssl_rotation_90"
     )

@@ -7,7 +7,7 @@ Pinned in `tests/data/golden/`:
   comparisons, gates, tables, views, a page and a model card.
 - `all_checkpoints.json.gz`: the other three bundled checkpoints, all five beside each other, and their probes.
 - `replies.json.gz`: MMBench's schema. Made-up replies of every kind, read by every extractor; repeats; blank images.
-- `data_sets.json.gz`: `build` of every SSL task as JSONL, and of one task of each family in every format.
+- `data_sets.json.gz`: `build` of every SSL task as JSONL, and of the four of `ssl_probes` in every format.
 - `tasks.json.gz`: lists, checks, prompts, a data set of `scenes`, an exported TSV, a plan.
 
 Inputs there: `replies/` (what the bundled checkpoints answered) and `pictures/`.
@@ -80,6 +80,13 @@ SSL_TASKS = (
     "ssl_position_3x3",
     "ssl_position_aug",
     "ssl_position_released",
+    "ssl_pair_1x2",
+    "ssl_pair_2x1",
+    "ssl_pair_3x3",
+    "ssl_patch_easy",
+    "ssl_patch_hard",
+    "ssl_flip",
+    "ssl_count",
 )
 EXTRACTORS = ("default", "strict", "vlmevalkit-2025-07", "vlmevalkit-2025-09", "vlmevalkit-2026-06")
 RULES = """
@@ -446,8 +453,13 @@ def data_sets(shop: Workshop) -> None:
         for form in FORMATS if task in ONE_OF_EACH_FAMILY else ("jsonl",):
             out = f"{task}-{form}"
             how = ("--format", form, "--split", "0.6", *(("--per-image", "2") if form == "trl" else ()))
-            shop.call("build", task, "--images", "pictures", *how, "--workers", "1", "--out", out)
+            shop.call("build", task, *images_for(task), *how, "--workers", "1", "--out", out)
             pin_data_set(shop, Path(out))
+
+
+def images_for(task: str) -> tuple[str, ...]:
+    """The images of a data set: `ssl_flip` needs larger ones than the pinned pictures."""
+    return ("--images", "scenes", "--limit", "12") if task == "ssl_flip" else ("--images", "pictures")
 
 
 def pin_data_set(shop: Workshop, folder: Path) -> None:
@@ -507,7 +519,7 @@ def tasks(shop: Workshop) -> None:
     )
     pin_data_set(shop, Path("drawn"))
     write_tsv(Path("mmbench.tsv"), questions(2))
-    sources = [word for task in SSL_TASKS for word in ("--data", f"{task}=pictures")]
+    sources = [word for task in SSL_TASKS for word in ("--data", f"{task}={images_for(task)[1]}")]
     sources += ["--data", "mmbench_dev_en=mmbench.tsv"]
     for style in ("direct", "cot", "ssl4rl"):
         asked = ("run", "--engine", "mock", "--dry-run", "--prompt", style, "--limit", "6", "--tasks")

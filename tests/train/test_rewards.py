@@ -315,6 +315,28 @@ def test_gold_earns_one_and_wrong_earns_less() -> None:
                 assert SSLReward(TASKS).one(name, tag(gold), target) == 1
 
 
+def test_count_pays_for_each_number() -> None:
+    """A constant answer earns 1/27 exact, 1/3 per position, and as for Jigsaw less when scaled."""
+    task = make_task("count")
+    earned = {}
+    for scheme in ("exact", "per_position", "scaled"):
+        reward = SSLReward({"count": task}, scheme)
+        earned[scheme] = fmean(reward.one("count", tag("2,2,2"), target) or 0.0 for target in task.labels)
+        assert reward.one("count", tag("3,1,2"), "3,1,2") == 1.0
+        assert reward.one("count", tag("3,1"), "3,1,2") == 0.0
+    # 1, 2/3, 1/3 and 0 of the numbers are right in 1, 6, 12 and 8 of 27 cases; scaled, 1, 1/2, 0 and 0.
+    assert earned == pytest.approx({"exact": 1 / 27, "per_position": 1 / 3, "scaled": 4 / 27})
+
+
+@pytest.mark.parametrize("kind", ["pair", "patch", "mirror"])
+def test_schemes_are_alike_for_tasks_with_one_label(kind: str) -> None:
+    task = make_task(kind)
+    for scheme in ("exact", "per_position", "scaled"):
+        reward = SSLReward({kind: task}, scheme)
+        values = [reward.one(kind, tag(task.labels[0]), target) or 0.0 for target in task.labels]
+        assert fmean(values) == pytest.approx(task.chance)
+
+
 @pytest.mark.parametrize(
     ("k", "said", "per_position", "scaled"),
     [

@@ -1,4 +1,4 @@
-"""The SSL tasks Rotation, Jigsaw, Contrastive and Position, each an object that corrupts, asks and scores."""
+"""The SSL tasks, each an object that corrupts an image, asks about it and scores the reply."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssl4rl_bench.task.ssl.base import MIN_SIDE, Corrupted, SSLTask, Unusable
 
 __all__ = ["KINDS", "MIN_SIDE", "Corrupted", "SSLTask", "Unusable", "make_task"]
 
-KINDS = ("rotation", "jigsaw", "contrastive", "position")
+KINDS = ("rotation", "jigsaw", "contrastive", "position", "pair", "patch", "mirror", "count")
 """The kinds of SSL tasks. The class of a kind is in the module of its name: `Rotation` in ssl/rotation.py."""
 
 

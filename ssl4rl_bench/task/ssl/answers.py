@@ -220,3 +220,81 @@ def pair_label(content: str) -> str | None:
     if match is None:
         return None
     return "positive" if match["positive"] else "negative"
+
+
+_PIECE = (
+    r"(?:the\s)?(?:(?:piece|patch|part|tile|image|picture)\s(?P<{0}>1|one|2|two)"
+    r"|(?P<{0}th>first|1st|second|2nd)(?:\s(?:piece|patch|part|tile|image|picture|one))?)"
+)
+_RELATION = re.compile(
+    rf"(?:{_PIECE.format('of')}\s)?(?P<where>.+?)(?:\s(?:(?:of|from|to)\s)?{_PIECE.format('to')})?"
+)
+_RELATION_FILLERS = (
+    "is was lies lay sits it at in on to the and of from "
+    "directly immediately just diagonally located placed side"
+)
+_RELATION_FILLER = frozenset(_RELATION_FILLERS.split())
+_DIRECTIONS = {
+    "above": ("top", "up"),
+    "below": ("bottom", "down", "under", "beneath"),
+    "left": (),
+    "right": (),
+    **{
+        f"{vertical}-{side}": (f"{alias}-{side}",)
+        for vertical, alias in (("above", "top"), ("below", "bottom"))
+        for side in ("left", "right")
+    },
+}
+_OPPOSITE = {"above": "below", "below": "above", "left": "right", "right": "left"}
+
+
+def relation(content: str) -> str | None:
+    """Returns where piece 1 lies relative to piece 2: "above", "left", "below-right" and so on, or None.
+
+    Both "to the upper left of the second piece" and "piece 2 is below and to the right of piece 1" are
+    "above-left". A text that names one piece twice is not an answer.
+    """
+    text = _plain(content)
+    match = _RELATION.fullmatch(text) if text else None
+    if match is None:
+        return None
+    numbers = [match[name] or match[f"{name}th"] for name in ("of", "to")]
+    first, second = (number and number in ("1", "one", "first", "1st") for number in numbers)
+    if None not in (first, second) and first == second:
+        return None
+    words = (word for word in _APART.split(match["where"]) if word not in _RELATION_FILLER)
+    direction = label(" ".join(words), _DIRECTIONS)
+    if direction and (first is False or second is True):
+        direction = "-".join(_OPPOSITE[word] for word in direction.split("-"))
+    return direction
+
+
+_CHOICE = re.compile(
+    r"(?:(?:the|my|correct|right|candidate|option|choice|letter|number|label|patch|image|picture|is|no\.?)\s){0,5}"
+    r"(?P<name>[a-z0-9])"
+)
+
+
+def choice(content: str, names: Sequence[str]) -> str | None:
+    """Returns the one name, of a single character, that a text consists of: "b", "(B)" and "patch B" are "B"."""
+    text = _plain(content)
+    match = _CHOICE.fullmatch(text) if text else None
+    return next((name for name in names if match and name.casefold() == match["name"]), None)
+
+
+_COUNTED = re.compile(r"(\d{1,3})\s([a-z]{3,20}?)s?(?![a-z])|([a-z]{3,20}?)s?\s?[:=]\s?(\d{1,3})(?!\d)")
+_JOINED = re.compile(r"(?:[\s,;.]|and|there are|i see|i count)*")
+
+
+def named_counts(content: str, names: Sequence[str]) -> str | None:
+    """Returns the numbers of named things in the order of `names`: "1 square, 3 circles" is "3,1".
+
+    It also reads "circles: 3, squares: 1". Each name must occur once, and nothing else may be counted.
+    """
+    text = _plain(content)
+    if not text or not _JOINED.fullmatch(_COUNTED.sub(" ", text)):
+        return None
+    counts = {match[2] or match[3]: int(match[1] or match[4]) for match in _COUNTED.finditer(text)}
+    if len(_COUNTED.findall(text)) != len(names) or counts.keys() != set(names):
+        return None
+    return ",".join(str(counts[name]) for name in names)

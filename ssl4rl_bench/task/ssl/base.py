@@ -52,13 +52,16 @@ class SSLTask(Protocol):
     __slots__ = ()
 
     kind: ClassVar[str]
-    """rotation, jigsaw, contrastive or position."""
-    parts: ClassVar[tuple[str, ...]]
-    """The names of the sub-metrics; all of them are 0 for a reply without an answer."""
+    """One of `ssl.KINDS`."""
     few_targets: ClassVar[bool] = True
     """Whether there are so few answers that accuracy can be reported per answer."""
     pairs: ClassVar[bool] = False
     """Whether each image gives two samples: one alone, and one together with another image (contrastive)."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the sub-metrics; all of them are 0 for a reply without an answer."""
+        ...
 
     @property
     def convention(self) -> Convention:
@@ -94,6 +97,11 @@ class SSLTask(Protocol):
     def chance(self) -> float:
         """The probability that a random valid answer is right, which is also the best constant answer's."""
         return 1 / len(self.labels)
+
+    @property
+    def part_chance(self) -> float:
+        """The chance level of one of `guesses`; for an answer that is a list, that of one element."""
+        return self.chance
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
         """Makes a sample. The result depends only on the arguments, and is the same on every machine.

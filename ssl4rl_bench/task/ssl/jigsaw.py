@@ -55,6 +55,10 @@ class Jigsaw(SSLTask):
     def chance(self) -> float:
         return 1 / math.factorial(self.k**2)
 
+    @property
+    def part_chance(self) -> float:
+        return 1 / self.k**2
+
     def guesses(self, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
         """Yields for each piece, in the order shown, the place that it came from: the inverted target."""
         named = _numbers(corrupted.target)
@@ -70,16 +74,7 @@ class Jigsaw(SSLTask):
         k = self.k
         # Cuts are on the JPEG grid, so that the phase of the blocks in a piece does not reveal its place. The
         # released convention cuts anywhere.
-        grid = GRID if self.convention == "ours" else 1
-        (left, width), (top, height) = (_cells(length, k, grid) for length in image.size)
-        cut = [round(self.gap * length / 2) for length in (width, height)]
-        if min(width - 2 * cut[0], height - 2 * cut[1]) < MIN_SIDE:
-            raise Unusable(f"a piece would be under {MIN_SIDE} pixels")
-        pieces = [
-            image.crop((x + cut[0], y + cut[1], x + width - cut[0], y + height - cut[1]))
-            for y in range(top, top + k * height, height)
-            for x in range(left, left + k * width, width)
-        ]
+        pieces = cut_pieces(image, k, k, self.gap, GRID if self.convention == "ours" else 1)
         if self.convention == "ours" and contrast_among(pieces) < 1:
             raise Unusable("two of its pieces look the same")
         places = Stream(seed).permutation(k * k)
@@ -142,7 +137,32 @@ class Jigsaw(SSLTask):
         return ",".join([second, first, *rest])
 
 
-def _cells(length: int, k: int, grid: int) -> tuple[int, int]:
+def cut_pieces(
+    image: Image.Image, rows: int, columns: int, gap: float = 0.0, grid: int = GRID
+) -> list[Image.Image]:
+    """Cuts an image into equal pieces and returns them row by row.
+
+    Args:
+        gap: The share of a piece's side that is cut away between neighbours.
+        grid: Pixels: pieces start and end at multiples of this, where the image is large enough.
+
+    Raises:
+        Unusable: if a piece would be under `MIN_SIDE` pixels.
+    """
+    (left, width), (top, height) = (
+        span_of_cells(length, k, grid) for length, k in zip(image.size, (columns, rows), strict=True)
+    )
+    cut = [round(gap * length / 2) for length in (width, height)]
+    if min(width - 2 * cut[0], height - 2 * cut[1]) < MIN_SIDE:
+        raise Unusable(f"a piece would be under {MIN_SIDE} pixels")
+    return [
+        image.crop((x + cut[0], y + cut[1], x + width - cut[0], y + height - cut[1]))
+        for y in range(top, top + rows * height, height)
+        for x in range(left, left + columns * width, width)
+    ]
+
+
+def span_of_cells(length: int, k: int, grid: int) -> tuple[int, int]:
     """Returns the start of the first of k equal pieces of a side, and the length of a piece.
 
     On a grid the pieces are centred and leave out the edges, which have traces of how the picture was made.

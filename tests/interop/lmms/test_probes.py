@@ -31,14 +31,18 @@ KINDS = {
     "jigsaw": "k: 2",
     "contrastive": "strength: weak",
     "position": "grid: 2",
+    "pair": "layout: 3x3",
+    "patch": "distractors: hard",
+    "mirror": "frame: 0.2",
+    "count": "",
 }
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six drawn scenes in a folder."""
+    """Twelve drawn scenes in a folder."""
     folder = tmp_path_factory.mktemp("pictures")
-    for number, leaf in enumerate(scenes.LEAVES[:6]):
+    for number, leaf in enumerate(scenes.LEAVES[:12]):
         scenes.question("dev", leaf, number).drawn.image.save(folder / f"{number}.png")
     return folder
 

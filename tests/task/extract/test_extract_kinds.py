@@ -433,6 +433,10 @@ FREE: dict[str, tuple[str, str, str]] = {
     "ssl4rl_ssl_jigsaw_2x2": ("2,3,1,4", "1,3,2,4", "4,3,2,1"),
     "ssl4rl_ssl_position": ("top-left", "bottom-right", "top-right"),
     "ssl4rl_ssl_contrastive_weak": ("positive", "negative", "negative"),
+    "ssl4rl_ssl_pair_3x3": ("above-left", "below", "right"),
+    "ssl4rl_ssl_patch_hard": ("B", "D", "A"),
+    "ssl4rl_ssl_flip": ("2", "4", "1"),
+    "ssl4rl_ssl_count": ("3,1,2", "1,3,2", "2,2,2"),
 }
 """Task to a right answer and two others."""
 FREE_READ = [

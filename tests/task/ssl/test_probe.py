@@ -34,10 +34,11 @@ MAIN = [full_name(name) for name in expand(["ssl_probes"])]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures of several sizes."""
+    """Twelve pictures of several sizes, without the saturated colour of the shapes that `ssl_count` draws."""
     path = tmp_path_factory.mktemp("pictures")
     for seed in range(12):
-        noise(220 + 7 * seed, 230 - 3 * seed, seed).save(path / f"{seed}.png")
+        image = noise(220 + 7 * seed, 230 - 3 * seed, seed).point(lambda value: 60 + value // 2)
+        image.save(path / f"{seed}.png")
     return path
 
 
