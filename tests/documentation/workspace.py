@@ -65,7 +65,7 @@ def _write_data() -> None:
     Path("fetched").mkdir()
     for name in ("MMBench_DEV_EN.tsv", "MMStar.tsv"):
         shutil.copy(name, "fetched")
-    pictures.write_folder(Path("photos"), 12, size=(160, 120))
+    pictures.write_folder(Path("photos"), 12, size=(176, 132))  # `ssl_flip` needs 128
     for name in ("scene.png", "before.jpg", "after.png", "a.jpg", "pictures/a.jpg", "pictures/sub/b.png"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         kind = "JPEG" if name.endswith("jpg") else "PNG"

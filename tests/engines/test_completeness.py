@@ -150,7 +150,7 @@ def test_every_command_goes_through_the_same_check(words: tuple[str, ...], kind:
         "a value head": "does not ask for",
         "an adapter beside": "adapter",
     }
-    assert code == (0 if words[0] == "watch" else 2), said  # a watch leaves it out, and says why
+    assert code == 2, said
     assert expected_words[kind] in said, said
     assert "Traceback" not in said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -225,7 +226,7 @@ def limited_groups(places: Iterable[tuple[int, Categories]], limit: int) -> set[
     for group, place in places:
         abilities[place.l2][place][group] = None
     in_turn = _round_robin(_round_robin(leaves.values()) for leaves in abilities.values())
-    return set(islice(in_turn, limit))
+    return set(islice(in_turn, min(limit, sys.maxsize)))
 
 
 def _round_robin(queues: Iterable[Iterable[int]]) -> Iterator[int]:

@@ -19,7 +19,9 @@ from mmbench_data import COLUMNS, question, questions, write_parquet, write_tsv
 from ssl4rl_bench.cli.progress import LoadProgress, Pace
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.types import Categories
 from ssl4rl_bench.task.mmbench.rows import MAX_TEXT_CHARS, parse_rows
+from ssl4rl_bench.task.mmbench.task import limited_groups
 from ssl4rl_bench.task.registry import load_task
 from ssl4rl_bench.task.tables.files import read_path, read_tsv
 from ssl4rl_bench.task.tables.parquet import read_parquet
@@ -292,3 +294,8 @@ def test_a_reader_says_how_far_it_is(kind: str, tmp_path: Path) -> None:
     load_task("mmbench_dev_en", data=str(path), on_share=shares.append)
     assert shares == sorted(shares) and 0 <= shares[0] <= shares[-1] <= 1
     assert shares[-1] > 0.8 and len(shares) > 4
+
+
+def test_a_limit_above_any_size_keeps_everything() -> None:
+    places = [(number, Categories("l1", f"l2-{number % 2}", "l3")) for number in range(5)]
+    assert limited_groups(places, 10**25) == set(range(5))
