@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ssl4rl_bench.core.neutral import clean
@@ -27,7 +27,13 @@ def describe_nothing(source: Path, look: Look) -> str:
             f"{source} has no complete checkpoint among its {n} entr{'y' if n == 1 else 'ies'} "
             f"(looked for {', '.join(LAYOUTS)})"
         )
-    return "; ".join([looked, *_reasons(look), *_elsewhere(source)])
+    return "; ".join([looked, *_unfinished(source), *_reasons(look), *_elsewhere(source)])
+
+
+def _unfinished(source: Path) -> Iterator[str]:
+    """Yields what a spool file without a line feed at its end is told."""
+    if source.is_file() and (data := source.read_bytes()) and not data.endswith(b"\n"):
+        yield "its last line has no line feed, so that it counts as not yet written"
 
 
 def describe_unmerged(look: Look) -> str:

@@ -216,3 +216,11 @@ def test_a_folder_that_is_being_deleted_ends_nothing(tmp_path: Path, monkeypatch
         made.verl(tmp_path, step, merged=True)
     monkeypatch.setattr(layouts, "locate", deleted)
     assert [one.name for one in Finder(tmp_path, 5.0).look().ready] == ["global_step_100"]
+
+
+def test_a_line_that_has_no_line_feed_yet_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("50\tgone")
+    text = describe_nothing(tmp_path / "spool", Finder(tmp_path / "spool", 5.0).look())
+    assert (
+        "in its 0 lines STEP<TAB>FOLDER; its last line has no line feed, so that it counts as not yet" in text
+    )
