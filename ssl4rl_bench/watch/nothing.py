@@ -31,7 +31,7 @@ def describe_nothing(source: Path, look: Look) -> str:
 
 
 def _unfinished(source: Path) -> Iterator[str]:
-    """Yields what a spool file without a line feed at its end is told."""
+    """Yields a remark on a spool file that does not end with a line feed."""
     if source.is_file() and (data := source.read_bytes()) and not data.endswith(b"\n"):
         yield "its last line has no line feed, so that it counts as not yet written"
 
