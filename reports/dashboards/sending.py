@@ -138,7 +138,7 @@ def within(seconds: float, function: Callable[[], None]) -> bool:
     def call() -> None:
         try:
             function()
-        except Exception as error:
+        except Exception as error:  # raised again in the caller's thread
             errors.append(error)
 
     thread = threading.Thread(target=call, daemon=True)

@@ -58,8 +58,8 @@ def test_p_is_that_of_all_permutations() -> None:
     sums = np.array(
         [values[np.arange(6), targets[list(order)]].sum() for order in itertools.permutations(range(6))]
     )
-    own = values[np.arange(6), targets].sum()
-    exact = (sums > own + 1e-9).mean() + (np.abs(sums - own) <= 1e-9).mean() / 2
+    of_targets = values[np.arange(6), targets].sum()
+    exact = (sums > of_targets + 1e-9).mean() + (np.abs(sums - of_targets) <= 1e-9).mean() / 2
     assert margin([choices(values, targets)], replicates=20_000).p == pytest.approx(exact, abs=0.015)
 
 

@@ -31,9 +31,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_task_is_found_with_its_includes(folder: Path) -> None:
-    found = find_registered("pictures_a", folder)
-    assert found.path.name == "a.yaml" and found.config["dataset_path"] == "someone/pictures"
-    task = found.taskfile()
+    registered = find_registered("pictures_a", folder)
+    assert registered.path.name == "a.yaml" and registered.config["dataset_path"] == "someone/pictures"
+    task = registered.taskfile()
     assert (task.name, task.kind, task.split) == ("lmms:pictures_a", "lmms", "test")
     assert task.sampling.max_tokens == 7
     assert find_registered("pictures_b", folder).path.name == "b.yaml"
