@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -11,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +26,8 @@ from ssl4rl_bench.engines.workers.processes import end, processes_of
 
 _TCP_S, _PROBE_S = 3.0, 6.0
 """How long a cluster may take to accept a connection and to answer, in seconds."""
+_REFUSED = 3
+"""The exit status of the probe of a cluster that asks for another token, or for one at all."""
 _END_S = 5.0
 """How long the processes of Ray may take to end, in seconds, before they are killed."""
 _STORE_BYTES = 512 << 20
@@ -33,7 +37,15 @@ _LONGEST_TMP = 107 - len(
 )
 """The maximum length of the temporary folder below which Ray's sockets can be, whose paths have at most 107
 characters; with a longer one, /tmp is used instead."""
-_PROBE = "import sys; from ray._raylet import GcsClient; print(flush=True); GcsClient(address=sys.argv[1])"
+_PROBE = f"""
+import sys
+from ray._raylet import GcsClient
+print(flush=True)
+try:
+    GcsClient(address=sys.argv[1])
+except Exception as error:
+    sys.exit({_REFUSED} if type(error).__name__ == "AuthenticationError" else 1)
+"""
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -174,12 +186,18 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), _TCP_S).close()
     except (OSError, OverflowError) as error:
         raise EngineError(silent) from error
-    if not _responds(address):
+    status = _probe(address)
+    if status == _REFUSED:
+        raise EngineError(
+            f"the Ray cluster {address} asks for its token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to a "
+            "copy of its ~/.ray/auth_token"
+        )
+    if status:
         raise EngineError(silent)
 
 
-def _responds(address: str) -> bool:
-    """Whether a Ray cluster answers within `_PROBE_S`, not counting the import of Ray on a busy machine."""
+def _probe(address: str) -> int:
+    """Returns 0 if a Ray cluster answers within `_PROBE_S`, not counting the import of Ray on a busy machine."""
     # In another process, as Ray's client prints to standard error and waits for much longer.
     probe = subprocess.Popen(
         [sys.executable, "-c", _PROBE, address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -188,9 +206,9 @@ def _responds(address: str) -> bool:
         try:
             assert probe.stdout is not None
             probe.stdout.readline()
-            return probe.wait(_PROBE_S) == 0
+            return probe.wait(_PROBE_S)
         except subprocess.TimeoutExpired:
-            return False
+            return 1
         finally:
             probe.kill()
 
@@ -206,15 +224,16 @@ def _start(options: EngineOptions, n_gpus: int) -> Cluster:
         root = root if len(root) <= _LONGEST_TMP else "/tmp"
         folder = Path(tempfile.mkdtemp(prefix="ssl4rl-ray-", dir=root))
         stack.callback(_clear, folder)
-        _init(
-            f"Ray cannot start in {folder}",
-            address="local",
-            num_cpus=n,
-            num_gpus=n_gpus,
-            include_dashboard=False,
-            object_store_memory=_STORE_BYTES,
-            _temp_dir=str(folder),
-        )
+        with _variables(_token(), restored=("RAY_AUTH_MODE",)):
+            _init(
+                f"Ray cannot start in {folder}",
+                address="local",
+                num_cpus=n,
+                num_gpus=n_gpus,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                _temp_dir=str(folder),
+            )
         return Cluster((node,), 1, per_worker, _at_close=stack.pop_all().close)
 
 
@@ -306,19 +325,44 @@ def _shutdown() -> None:
 def _loopback() -> Iterator[None]:
     """Makes Ray use the loopback interface, as it does on systems for which it has no clusters."""
     name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-    before = os.environ.get(name)
-    os.environ[name] = "0"
     _need_ray()
     from ray._private import ray_constants
 
-    clusters, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    with _variables({name: "0"}):
+        clusters, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+        try:
+            yield
+        finally:
+            ray_constants.ENABLE_RAY_CLUSTER = clusters
+
+
+@contextmanager
+def _variables(values: Mapping[str, str], *, restored: Sequence[str] = ()) -> Iterator[None]:
+    """Sets environment variables within the block only; others are `restored` after it, too."""
+    before = {name: os.environ.get(name) for name in (*values, *restored)}
+    os.environ.update(values)
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = clusters
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _token() -> dict[str, str]:
+    """Returns the variable with this process's own token for Ray; empty if the user's environment names one.
+
+    From 2.60 on, Ray asks for a token, and else writes one into the home directory, which may be read-only.
+    """
+    named = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return {} if named else {"RAY_AUTH_TOKEN": _random_token()}
+
+
+@cache
+def _random_token() -> str:
+    """One per process, as Ray's client reads it only once."""
+    return secrets.token_hex(32)
 
 
 def _need_ray() -> None:

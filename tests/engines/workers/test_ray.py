@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -62,7 +63,10 @@ def children(root: int) -> dict[int, str]:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Cluster]:
     """One Ray on this machine for several tests, as its start takes seconds."""
+    variables = dict(os.environ)
     joined = cluster.join("mock", options(workers=4))
+    added = {name for name in os.environ if name not in variables}
+    assert not {name for name in added if "AUTH" in name}, added
     yield joined
     joined.close()
 
@@ -317,10 +321,18 @@ def listening(processes: dict[int, str]) -> set[str]:
     return {"7F000001" if address == "0100007F" else address for address in addresses}
 
 
-def test_an_existing_cluster_is_used_and_left_running(tmp_path: Path) -> None:
-    """`ray start` makes a cluster of one machine, for a run, and for another one with more workers than cores."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        port = "26379"
+def test_an_existing_cluster_is_used_and_left_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ray start` makes a cluster of one machine, for a run, and for another one with more workers than cores.
+
+    The cluster asks for a token, as Ray's do from 2.60 on where ~/.ray/auth_token exists.
+    """
+    (tmp_path / "token").write_text("0123456789abcdef" * 4)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        port = str(chosen.getsockname()[1])
+        chosen.close()
         head = [
             sys.executable,
             "-m",
@@ -330,7 +342,8 @@ def test_an_existing_cluster_is_used_and_left_running(tmp_path: Path) -> None:
             f"--port={port}",
             "--num-cpus=2",
         ]
-        quiet = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+        with_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+        quiet = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **with_token}
         cluster_process = subprocess.Popen(
             [*head, "--include-dashboard=false", "--block", f"--temp-dir={folder}"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet, start_new_session=True,
@@ -338,13 +351,19 @@ def test_an_existing_cluster_is_used_and_left_running(tmp_path: Path) -> None:
         try:
             address = f"127.0.0.1:{port}"
             until = time.monotonic() + 240  # `ray start` takes long on a busy machine
+            refused = find_spec("ray._private.authentication") is None  # an older Ray
             while True:
                 try:
                     cluster.check("mock", options(ray_address=address))
                     break
-                except EngineError:
-                    assert cluster_process.poll() is None and time.monotonic() < until
+                except EngineError as error:
+                    if "asks for its token" in str(error):
+                        refused = True
+                        for name, value in with_token.items():
+                            monkeypatch.setenv(name, value)
+                    assert cluster_process.poll() is None and time.monotonic() < until, error
                     time.sleep(0.5)
+            assert refused
             out = tmp_path / "run"
             slowly = ("--set", "mock_latency=1")  # so that the second worker has started before the end
             done = start(*RUN, "--limit", "50", *slowly, "--set", f"ray_address={address}", "-o", out)
