@@ -74,8 +74,21 @@ def margin(blocks: Sequence[Choices], *, replicates: int = REPLICATES, seed: int
     Raises:
         ValueError: there is no sample, or a value is not finite.
     """
-    centred = [_centred(block, np.full(block.values.shape[1], 1.0)) for block in blocks]
-    return _tested(blocks, centred, replicates, seed)
+    return _tested(blocks, [_margins(block) for block in blocks], replicates, seed)
+
+
+def target_margins(block: Choices) -> _Floats:
+    """Computes the margin of each sample's target in nats, shape (samples,). `margin` is their mean.
+
+    Raises:
+        ValueError: there is no sample, or a value is not finite.
+    """
+    return np.asarray(_margins(block)[np.arange(len(block.targets)), block.targets])
+
+
+def _margins(block: Choices) -> _Floats:
+    """Returns the margin of each sample for each answer."""
+    return _centred(block, np.full(block.values.shape[1], 1.0))
 
 
 def alignment(block: Choices, *, replicates: int = REPLICATES, seed: int = 0) -> TargetEffect:
