@@ -24,7 +24,7 @@ from ssl4rl_bench.task.scenes.draw import (
     shade,
 )
 from ssl4rl_bench.task.scenes.icons import ACTIONS, MOODS, face, person
-from ssl4rl_bench.task.scenes.question import DrawnQuestion, other_names, pick, with_none
+from ssl4rl_bench.task.scenes.question import PlacedShape, DrawnQuestion, other_names, pick, with_none
 
 Spot = tuple[str, str, str]
 """The shape, colour and quadrant of an object."""
@@ -36,6 +36,10 @@ def _spots(rng: Random, n: int, *, shapes: Sequence[str] | None = None) -> list[
     colours = pick(rng, list(COLOURS), n)
     places = sorted(pick(rng, list(QUADRANTS), n), key=list(QUADRANTS).index)
     return list(zip(shapes, colours, places, strict=True))
+
+
+def _placed(spots: Sequence[Spot]) -> tuple[PlacedShape, ...]:
+    return tuple(PlacedShape(colour, shape, place) for shape, colour, place in spots)
 
 
 def _described(spots: Sequence[Spot]) -> str:
@@ -97,6 +101,7 @@ def image_style(rng: Random) -> DrawnQuestion:
         wrong,
         caption=style,
         clue=f"the style is {style}",
+        shapes=_placed(spots) if style == "flat colours" else (),
     )
 
 
@@ -121,7 +126,14 @@ def image_quality(rng: Random) -> DrawnQuestion:
     wrong = tuple(pick(rng, other_names(FAULTS, fault), 2 if fault != NO_FAULT else 3))
     question = "What is wrong with the quality of this picture?"
     return DrawnQuestion(
-        image, question, fault, wrong, pinned=NO_FAULT, caption=f"quality: {fault}", clue=f"quality: {fault}"
+        image,
+        question,
+        fault,
+        wrong,
+        pinned=NO_FAULT,
+        caption=f"quality: {fault}",
+        clue=f"quality: {fault}",
+        shapes=_placed(spots) if fault == NO_FAULT else (),
     )
 
 
@@ -146,7 +158,8 @@ def attribute_recognition(rng: Random) -> DrawnQuestion:
         question, right, names = f"What shape is the {colour} object?", shape, list(SHAPES)
         clue = f"the {colour} object is a {shape}"
     options = with_none(rng, right, names)
-    return DrawnQuestion(_drawing(rng, spots), question, *options, _described(spots), clue)
+    image = _drawing(rng, spots)
+    return DrawnQuestion(image, question, *options, _described(spots), clue, _placed(spots))
 
 
 def object_localization(rng: Random) -> DrawnQuestion:
@@ -160,6 +173,7 @@ def object_localization(rng: Random) -> DrawnQuestion:
             other_names(QUADRANTS, place),
             caption=_described(spots),
             clue=f"the {shape} is {place}",
+            shapes=_placed(spots),
         )
     n = rng.randint(1, 4)
     shape = rng.choice(list(SHAPES))
