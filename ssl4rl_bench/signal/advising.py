@@ -139,9 +139,8 @@ def _measure(
     if isinstance(engine, ScoresAnswers):
         choice = forced_choice(task, engine, asked.replies, settings.extractor)
     rewards, pictures = earned.by_sample(), earned.pictures()
-    index = {target: number for number, target in enumerate(earned.targets)}
     table = np.array([group.mean(axis=0) for group in earned.rewards])
-    aligned = alignment(choices(table, [index[sample.target] for sample in earned.samples], pictures))
+    aligned = alignment(choices(table, earned.right, pictures))
     n_forced = 0 if choice is None else choice.n_candidates
     return TaskAdvice(
         task=short_name(task.name),
