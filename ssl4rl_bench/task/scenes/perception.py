@@ -25,11 +25,14 @@ from ssl4rl_bench.task.scenes.draw import (
     shade,
 )
 from ssl4rl_bench.task.scenes.icons import ACTIONS, MOODS, face, person
-<<<<<<< HEAD
-from ssl4rl_bench.task.scenes.question import PlacedShape, DrawnQuestion, other_names, pick, with_none
-=======
-from ssl4rl_bench.task.scenes.question import DrawnObject, DrawnQuestion, other_names, pick, with_none
->>>>>>> attend23
+from ssl4rl_bench.task.scenes.question import (
+    DrawnObject,
+    DrawnQuestion,
+    PlacedShape,
+    other_names,
+    pick,
+    with_none,
+)
 
 Spot = tuple[str, str, str]
 """The shape, colour and quadrant of an object."""
@@ -171,16 +174,18 @@ def attribute_recognition(rng: Random) -> DrawnQuestion:
         clue = f"the {colour} object is a {shape}"
         called = [f"{one} object" for _, one, _ in spots]
     options = with_none(rng, right, names)
-<<<<<<< HEAD
-    image = _drawing(rng, spots)
-    return DrawnQuestion(image, question, *options, _described(spots), clue, _placed(spots))
-=======
     image, boxes = _drawing(rng, spots)
     asked = spots.index((shape, colour, place))
     return DrawnQuestion(
-        image, question, *options, _described(spots), clue, objects=_objects(called, boxes), asked=asked
+        image,
+        question,
+        *options,
+        _described(spots),
+        clue,
+        shapes=_placed(spots),
+        objects=_objects(called, boxes),
+        asked=asked,
     )
->>>>>>> attend23
 
 
 def object_localization(rng: Random) -> DrawnQuestion:
@@ -195,12 +200,9 @@ def object_localization(rng: Random) -> DrawnQuestion:
             other_names(QUADRANTS, place),
             caption=_described(spots),
             clue=f"the {shape} is {place}",
-<<<<<<< HEAD
             shapes=_placed(spots),
-=======
             objects=_objects((name for name, _, _ in spots), boxes),
             asked=spots.index((shape, colour, place)),
->>>>>>> attend23
         )
     n = rng.randint(1, 4)
     shape = rng.choice(list(SHAPES))
