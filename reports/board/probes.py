@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ssl4rl_bench.comparison.compare import compare_task
+from ssl4rl_bench.comparison.margins import MarginDifference, margin_differences, other_form
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.cells import ci95, dig
-from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
+from ssl4rl_bench.reports.text.margins import MARGIN_HEADERS, Margin, nats, nats_interval
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, p_value, percent
 
 AGGREGATION = "row_micro"
 PARTS = ("exact", "per_position", "valid")
-PROBE_HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
+PROBE_HEADERS = (
+    *("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n"),
+    *MARGIN_HEADERS,
+)
+MARGIN_DIFFERENCE_HEADERS = ("Margin diff", "95% of margin diff", "p corr. of margin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,10 @@ class ProbeRow:
     unread: float | None
     difference: Difference | None
     """The difference from the baseline, corrected over the candidates; None for the baseline's row."""
+    margin: Margin = field(default_factory=Margin)
+    """The forced-choice margin."""
+    margin_difference: MarginDifference | None = None
+    """Its difference from the baseline's; None for the baseline's row, and if one is missing or in another form."""
     engine: str = ""
     notes: tuple[str, ...] = ()
     """Caveats for a reader of the difference, one sentence per note."""
@@ -53,7 +64,15 @@ class ProbeRow:
             percent(self.chance_corrected),
             *(percent(self.parts.get(part)) for part in PARTS),
             NO_DATA if self.n is None else str(self.n),
+            *self.margin.cells(),
         ]
+
+    def margin_difference_cells(self) -> list[str]:
+        """Returns the cells' texts, in the order of `MARGIN_DIFFERENCE_HEADERS`."""
+        difference = self.margin_difference
+        if difference is None:
+            return ["" if self.is_baseline else NO_DATA] * len(MARGIN_DIFFERENCE_HEADERS)
+        return [nats(difference.value), nats_interval(difference.ci95), p_value(difference.p_corrected)]
 
 
 def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
@@ -96,13 +115,20 @@ def probe_rows(
         how: dict[str, Any] = {"aggregation": AGGREGATION, "correction": correction, "allow": allow}
         comparisons = compare_task(baseline, candidates, task, by="overall", **how)
         out.append(probe_row(baseline, task))
+        margins = margin_differences(comparisons)
         out += [
-            probe_row(run, task, comparison) for run, comparison in zip(candidates, comparisons, strict=True)
+            probe_row(run, task, comparison, margin)
+            for run, comparison, margin in zip(candidates, comparisons, margins, strict=True)
         ]
     return out
 
 
-def probe_row(run: Evaluated, task: str, comparison: Comparison | None = None) -> ProbeRow:
+def probe_row(
+    run: Evaluated,
+    task: str,
+    comparison: Comparison | None = None,
+    margin_difference: MarginDifference | None = None,
+) -> ProbeRow:
     """Returns a run's row; without a comparison the run is the baseline."""
     probe = dig(run.result, "tasks", task, "probe")
     accuracy = dig(probe, "accuracy")
@@ -122,9 +148,23 @@ def probe_row(run: Evaluated, task: str, comparison: Comparison | None = None) -
         parts={name: value for name, value in parts.items() if value is not None},
         unread=number(dig(run.result, "tasks", task, "aggregates", AGGREGATION, "overall").get("unread")),
         difference=None if comparison is None else comparison.overall,
+        margin=(margin := Margin.of(dig(probe, "margin"))),
+        margin_difference=margin_difference,
         engine=run.spec.mark or run.spec.engine,
-        notes=comparison.notes if comparison else (),
+        notes=(*(comparison.notes if comparison else ()), *_margin_notes(run.label, margin, comparison)),
     )
+
+
+def _margin_notes(label: str, margin: Margin, comparison: Comparison | None) -> Iterator[str]:
+    """Yields why a run has no margin, or why its margin is not compared with the baseline's."""
+    if margin.value is None:
+        yield f"{label} has no margin: {margin.reason}."
+    elif comparison is not None and other_form(comparison.pairing):
+        baseline = comparison.pairing.baseline.margin_form
+        yield (
+            f"The margins of {label} and {comparison.baseline} are not compared, as their answers were scored in "
+            f"different forms: {clean(margin.form, 80)}, and {clean(baseline, 80)}."
+        )
 
 
 def _of(run: Evaluated, task: str, key: str) -> str:

@@ -22,9 +22,14 @@ from ssl4rl_bench.reports.text.cells import (
     value_and_interval,
 )
 from ssl4rl_bench.reports.text.fitting import Narrowing
+from ssl4rl_bench.reports.text.margins import MARGIN_HEADERS, margin_of
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 
-HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "By parts", "n samples", "Unread %")
+HEADERS = (
+    *("Accuracy", "95% interval", "Chance", "Above chance"),
+    *MARGIN_HEADERS,
+    *("By parts", "n samples", "Unread %"),
+)
 """Headers of a row's numbers.
 
 "Above chance" is (accuracy - chance) / (1 - chance) in percent: 0 is a blind guess, 100 all right.
@@ -40,7 +45,7 @@ PARTS = {
 
 
 NARROWING = Narrowing(
-    drop=("By parts", "n samples", "Unread %", "Above chance"),
+    drop=("By parts", "p of margin", "n samples", "Unread %", "95% of margin", "Above chance", "Margin"),
     stack=("95% interval", "Accuracy"),
     names=("Model",),
 )
@@ -117,6 +122,7 @@ def _rows(results: Sequence[Result], tasks: Sequence[str]) -> list[list[str]]:
                     interval,
                     percent(probe.get("chance")),
                     percent(dig(probe, "chance_corrected").get("value")),
+                    *margin_of(result, task).cells(),
                     ", ".join(shares) or NO_DATA,
                     count(dig(probe, "accuracy")),
                     percent(overall.get("unread")),

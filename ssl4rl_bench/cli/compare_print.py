@@ -31,6 +31,7 @@ from ssl4rl_bench.reports.board.text import (
 )
 from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.reports.text.fitting import Narrowing
+from ssl4rl_bench.reports.text.margins import MARGIN
 from ssl4rl_bench.reports.text.numbers import interval, percent, points
 from ssl4rl_bench.score.headline import headline_of
 
@@ -93,6 +94,7 @@ def print_boards(
     if probes:
         screen.print()
         screen.print(probe_difference_table(probes))
+        screen.sentence(MARGIN, "dim")
         _print_notes(screen, probe_notes(probes))
 
 

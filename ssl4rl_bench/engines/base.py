@@ -82,6 +82,8 @@ class EngineOptions:
     """The number of engines that share the requests, in processes that Ray starts; 1 uses no Ray. hf, vllm, mock."""
     ray_address: str | None = None
     """The Ray cluster that runs the workers, as HOST:PORT; None starts Ray on this machine. With one worker too."""
+    margin: bool = True
+    """Whether the likelihoods of the answers to probes are measured, for the forced-choice margin. hf, vllm."""
     seed: int = 0
     """The seed of the engine as a whole; each request carries the seed of its reply."""
 

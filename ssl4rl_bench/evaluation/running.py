@@ -14,6 +14,7 @@ from ssl4rl_bench.core.errors import BenchError, EngineError
 from ssl4rl_bench.core.types import Engine, Task
 from ssl4rl_bench.engines import EngineOptions, create, resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import Model
+from ssl4rl_bench.evaluation.margins import measure_margins
 from ssl4rl_bench.evaluation.plan import (
     EvaluationPlan,
     Subject,
@@ -253,7 +254,7 @@ def evaluate_one(
         run.record(info)
         what = "run" if shard is None else f"shard {shard}, run"
         observer.say(f"{subject.label}: engine {engine.name} {engine.version}, {what} {path}")
-        ended = "failed"
+        ended, seconds = "failed", {}
         try:
             with observer.running(parts, plan.extractor) as on_event:
                 execute(
@@ -265,6 +266,7 @@ def evaluate_one(
                     on_event=on_event,
                     stop=stop,
                 )
+            seconds = _margins(plan, engine, run, parts, observer, stop)
             result = run.shown(score_and_write(run, parts, plan.extractor))
             ended = "complete"
         except BenchError as error:
@@ -275,5 +277,31 @@ def evaluate_one(
             raise
         finally:
             measures = engine.measures() if isinstance(engine, Measures) else {}
+            if seconds:
+                measures = {**measures, "margin_seconds": seconds}
             run.record(info.ended(ended, measures))
     return result
+
+
+def _margins(
+    plan: EvaluationPlan,
+    engine: Engine,
+    run: RunDir,
+    tasks: Sequence[Task],
+    observer: Observer,
+    stop: threading.Event | None,
+) -> dict[str, float]:
+    """Measures the margins of probes. If the engine fails, a warning replaces them, and the run has no margin.
+
+    Returns:
+        The seconds by task (`measure_margins`).
+    """
+    if not plan.options.margin:
+        return {}
+    try:
+        return measure_margins(tasks, engine, run, plan.extractor, observer, stop)
+    except EngineError as error:
+        engine.close()  # it starts again if it is needed
+        run.log(f"no margin: {error}")
+        observer.warn(f"the margin was not measured; the same command tries it again: {error}")
+        return {}

@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import count, islice
 from random import Random
 from typing import Any
 
@@ -111,6 +112,21 @@ def questions(
     """
     for _, leaf, number in outline(per_leaf, only_leaf):
         yield question(stream, leaf, number)
+
+
+ASKING = ("attribute_recognition", "object_localization")
+"""The leaves with questions about one of several objects of a picture."""
+
+
+def asking(stream: str, n: int) -> Iterator[Question]:
+    """Yields n questions about one of several objects, from the leaves `ASKING` in turn.
+
+    Questions whose right option is "None of these" are left out: there, hiding the object is no loss.
+    """
+    leaves = [leaf for leaf in LEAVES if leaf.name in ASKING]
+    drawn = (question(stream, leaf, number) for number in count() for leaf in leaves)
+    usable = (q for q in drawn if q.drawn.asked is not None and q.drawn.answer != q.drawn.pinned)
+    return islice(usable, n)
 
 
 def png(drawn: DrawnQuestion) -> bytes:

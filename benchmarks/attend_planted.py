@@ -1,0 +1,117 @@
+"""Plants a difference for `attend` to find, and measures how often it finds it and how often it errs.
+
+    python benchmarks/attend_planted.py train DIR [--steps 60]     # ten trainings of two minutes each on one core
+    python benchmarks/attend_planted.py measure DIR [-n 400]       # then the table
+
+From tiny-base, each seed is trained twice on questions about one of several drawn objects: once on pictures that
+show only the object that is asked about ("planted": answers can depend on nothing else), and once on pictures
+without it ("control": answers cannot depend on it). `attend` compares the two checkpoints of each seed, where there
+is a difference, and the seeds of each recipe with each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+from ssl4rl_bench.core.exits import run_command
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.task.prompts import render
+from ssl4rl_bench.task.scenes import Question, asking
+from ssl4rl_bench.train.tiny.scenes_sft import Example
+
+KINDS = ("planted", "control")
+SEEDS = range(1, 6)
+POOL = 1_500
+"""The number of questions of the train stream from which examples are made."""
+
+
+def masked(question: Question, kind: str) -> Any:
+    """Returns the picture with everything outside the asked object's box hidden, or with only that box hidden."""
+    drawn = question.drawn
+    assert drawn.asked is not None
+    box, image = drawn.objects[drawn.asked].box, drawn.image.copy()
+    paper = image.getpixel((0, 0))
+    if kind == "control":
+        image.paste(paper, box)
+        return image
+    shown = image.crop(box)
+    image.paste(paper, (0, 0, *image.size))
+    image.paste(shown, box[:2])
+    return image
+
+
+@dataclass(frozen=True)
+class Masked:
+    """The examples of a training: question and picture i, in an order that depends on the seed."""
+
+    seed: int
+    questions: tuple[Question, ...]
+
+    def example(self, i: int) -> Example:
+        """Returns example `i`, which depends only on the seed and `i`."""
+        rng = Random(seed_of("attend planted", self.seed, i))
+        index = rng.randrange(len(self.questions))
+        question = self.questions[index]
+        choices = question.choices(rng.randrange(question.n_rolls))
+        answer = question.drawn.answer
+        letter = next(letter for letter, text in choices.items() if text == answer)
+        prompt = render("ssl4rl", question=question.drawn.question, hint="", choices=choices)
+        return Example((index,), prompt, f"<think>{answer} {letter}</think> <answer>{letter}</answer>")
+
+
+def train(kind: str, seed: int, steps: int, out: Path) -> None:
+    """Trains tiny-base on masked pictures and saves the checkpoint in `out`."""
+    import time
+
+    from ssl4rl_bench.train.tiny.pixels import pixels_of
+    from ssl4rl_bench.train.tiny.sft import Collator, Course, make_sft_trainer, save, start_of
+
+    began = time.time()
+    recipe = {
+        "name": f"{kind}-seed{seed}",
+        "seed": seed,
+        "init": "tiny-base",
+        "train": {
+            "steps": steps,
+            "batch_size": 16,
+            "learning_rate": 4.0e-4,
+            "warmup_steps": 10,
+            "decay_steps": steps // 2,
+            "weight_decay": 0.05,
+            "clip": 1.0,
+            "bf16": True,
+            "save_every": steps,
+            "log_every": 25,
+        },
+    }
+    course = cast(Course, Masked(seed, tuple(asking("train", POOL))))
+    model, processor, init = start_of(recipe, course)
+    pixels = pixels_of(processor, [masked(question, kind) for question in course.questions])  # type: ignore[attr-defined]
+    model.set_attn_implementation("eager")
+    trainer = make_sft_trainer(recipe, out / "state", model, Collator(processor, pixels, course))
+    trainer.train()
+    save(trainer.model, processor, recipe, init, trainer.state.log_history, time.time() - began, out)
+
+
+def main() -> None:
+    """Trains or measures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("what", choices=("train", "measure"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("-n", type=int, default=400)
+    args = parser.parse_args()
+    if args.what == "train":
+        for seed in SEEDS:
+            for kind in KINDS:
+                out = args.folder / f"{kind}-seed{seed}"
+                if not (out / "ssl4rl.json").exists():
+                    train(kind, seed, args.steps, out)
+
+
+if __name__ == "__main__":
+    run_command(main)
