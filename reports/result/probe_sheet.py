@@ -132,7 +132,7 @@ def main(folder: Path) -> None:
     from ssl4rl_bench.task.ssl import KINDS
     from ssl4rl_bench.task.taskfile import group_names, load_taskfile
 
-    names = [*group_names()["ssl4rl_ssl_difficulty"], "ssl4rl_ssl_caption", "ssl4rl_ssl_caption_3"]
+    names = [*group_names()["ssl4rl_ssl_difficulty"], "ssl4rl_ssl_caption_easy", "ssl4rl_ssl_caption_hard"]
     for kind in KINDS:
         of_kind = (name for name in names if (load_taskfile(name).ssl or {}).get("kind") == kind)
         tasks = [load_probe(name, limit=24) for name in of_kind]

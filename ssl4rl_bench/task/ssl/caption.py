@@ -5,10 +5,10 @@ plausible. Here the picture is a built-in drawing, so that a caption is true by 
 or a place of it is replaced by another one. Exactly one word is then false.
 
 Without the picture, every word is equally likely to be the false one. The shapes of a drawing have different
-colours, shapes and places, which are drawn uniformly; they are named in a random order; the word to be replaced is
-drawn uniformly, and its replacement uniformly among the words that the caption does not use yet. A caption with a
-false word is therefore a true caption of another drawing of the same kind, and each of its words has the same
-probability of being the false one. (A replacement that repeats a colour, or breaks an order, would give itself away.)
+colours, names and places, which are drawn uniformly; two of them are described, in a random order; the word to be
+replaced is drawn uniformly, and its replacement uniformly among words that the caption does not use. A caption with a
+false word is therefore a true caption of another drawing, and each of its words is the false one with the same
+probability. (A replacement that repeats a colour, or breaks an order, would give itself away.)
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from PIL import Image
 
-from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.task.scenes.draw import COLOURS, QUADRANTS, SHAPES
 from ssl4rl_bench.task.scenes.question import PlacedShape
 from ssl4rl_bench.task.ssl import answers
@@ -30,16 +29,21 @@ from ssl4rl_bench.task.ssl.rng import Stream
 PLACES = tuple(place.replace(" ", "-") for place in QUADRANTS)
 VOCABULARY = (tuple(COLOURS), tuple(SHAPES), PLACES)
 """The words that describe a shape, by kind: its colour, its shape and its place."""
+DESCRIBED = 2
+"""The number of shapes that a caption describes."""
+SHAPES_SHOWN = {"easy": (2, 3), "hard": (3, 4)}
+"""How many shapes the picture may have. With four, every place occurs in it; with two, the caption describes all."""
 WORDS = tuple(word for words in VOCABULARY for word in words)
 _ANY = re.compile("|".join(rf"\b{re.escape(word)}\b" for word in WORDS))
 
 
 @dataclass(frozen=True, slots=True)
 class Caption(SSLTask):
-    """Describes two or three shapes of a drawing and replaces one word; all words are equally likely."""
+    """Describes two shapes of a drawing and replaces one of the six words; all are equally likely."""
 
-    shapes: int = 2
-    """The number of shapes that the caption describes: 2 or 3."""
+    distractors: Literal["easy", "hard"] = "easy"
+    """What the false word is: easy, a word that is true of no shape in the picture, so that it suffices to know
+    which colours, names and places occur; hard, one that is true of a shape that the caption does not describe."""
 
     kind = "caption"
     version = "1"
@@ -49,18 +53,11 @@ class Caption(SSLTask):
     drawings_only = True
     convention: ClassVar[Convention] = "ours"
     labels = WORDS
-
-    def __post_init__(self) -> None:
-        if self.shapes not in (2, 3):
-            raise UsageError(f"caption shapes {self.shapes} is not 2 or 3")
+    chance = 1 / (DESCRIBED * len(VOCABULARY))
 
     @property
     def difficulty(self) -> str:
-        return f"{self.shapes} shapes"
-
-    @property
-    def chance(self) -> float:
-        return 1 / (self.shapes * len(VOCABULARY))
+        return self.distractors
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
         """Raises `Unusable`, because a picture alone does not say what is true of it."""
@@ -76,25 +73,24 @@ class Caption(SSLTask):
         """Makes a sample with the unchanged picture, and a caption with one false word as its text.
 
         Raises:
-            Unusable: if the picture shows too few shapes, or something else.
+            Unusable: if the picture does not show a suitable number of shapes, or something else.
         """
-        if len(shapes) < self.shapes:
-            raise Unusable(f"it does not show {self.shapes} shapes, or shows something else too")
+        low, high = SHAPES_SHOWN[self.distractors]
+        if not low <= len(shapes) <= high:
+            raise Unusable(f"it does not show {low} or {high} shapes and nothing else")
         stream = Stream(seed)
-        described = [shapes[index] for index in stream.permutation(len(shapes))[: self.shapes]]
-        words = [[one.colour, one.shape, one.place.replace(" ", "-")] for one in described]
-        number, kind = divmod(stream.below(self.shapes * len(VOCABULARY)), len(VOCABULARY))
-        used = {of_shape[kind] for of_shape in words}
-        unused = [word for word in VOCABULARY[kind] if word not in used]
-        words[number][kind] = target = unused[stream.below(len(unused))]
-        return Corrupted((image,), target, caption_of(words))
+        words = [_words_of(shapes[index]) for index in stream.permutation(len(shapes))]
+        number, kind = divmod(stream.below(DESCRIBED * len(VOCABULARY)), len(VOCABULARY))
+        if self.distractors == "hard":
+            false = [of_shape[kind] for of_shape in words[DESCRIBED:]]
+        else:
+            false = [word for word in VOCABULARY[kind] if all(word != of_shape[kind] for of_shape in words)]
+        words[number][kind] = target = false[stream.below(len(false))]
+        return Corrupted((image,), target, caption_of(words[:DESCRIBED]))
 
     def candidates(self, text: str) -> Sequence[str]:
         """Returns the words of a caption that may be false, in its order."""
         return _ANY.findall(text)
-
-    def values(self) -> Mapping[str, object]:
-        return {}
 
     def parse(self, text: str) -> str | None:
         """Reads one of `WORDS`, whether or not the caption uses it."""
@@ -105,6 +101,11 @@ class Caption(SSLTask):
 
     def gold(self, target: str) -> tuple[str, ...]:
         return target, target.title(), f'"{target}"', f"the word '{target}'", f"{target}."
+
+
+def _words_of(shape: PlacedShape) -> list[str]:
+    """Returns the words that are true of a shape, one of each kind of `VOCABULARY`."""
+    return [shape.colour, shape.shape, shape.place.replace(" ", "-")]
 
 
 def caption_of(words: Sequence[Sequence[str]]) -> str:
