@@ -3,6 +3,7 @@
 | file | what it does |
 |---|---|
 | `advising` | `advise`: asks the model, measures the margin, and judges each task |
+| `of_model` | the Python API of `advise` |
 | `asking` | samples replies, and takes the settings from a recipe |
 | `rewards` | what the replies earn, would earn for other targets, and what a blind reply earns |
 | `verdicts` | the rules for the verdicts, and what to change |

@@ -25,7 +25,14 @@ from ssl4rl_bench.task.scenes.draw import (
     shade,
 )
 from ssl4rl_bench.task.scenes.icons import ACTIONS, MOODS, face, person
-from ssl4rl_bench.task.scenes.question import DrawnObject, DrawnQuestion, other_names, pick, with_none
+from ssl4rl_bench.task.scenes.question import (
+    DrawnObject,
+    DrawnQuestion,
+    PlacedShape,
+    other_names,
+    pick,
+    with_none,
+)
 
 Spot = tuple[str, str, str]
 """The shape, colour and quadrant of an object."""
@@ -37,6 +44,10 @@ def _spots(rng: Random, n: int, *, shapes: Sequence[str] | None = None) -> list[
     colours = pick(rng, list(COLOURS), n)
     places = sorted(pick(rng, list(QUADRANTS), n), key=list(QUADRANTS).index)
     return list(zip(shapes, colours, places, strict=True))
+
+
+def _placed(spots: Sequence[Spot]) -> tuple[PlacedShape, ...]:
+    return tuple(PlacedShape(colour, shape, place) for shape, colour, place in spots)
 
 
 def _described(spots: Sequence[Spot]) -> str:
@@ -104,6 +115,7 @@ def image_style(rng: Random) -> DrawnQuestion:
         wrong,
         caption=style,
         clue=f"the style is {style}",
+        shapes=_placed(spots) if style == "flat colours" else (),
     )
 
 
@@ -128,7 +140,14 @@ def image_quality(rng: Random) -> DrawnQuestion:
     wrong = tuple(pick(rng, other_names(FAULTS, fault), 2 if fault != NO_FAULT else 3))
     question = "What is wrong with the quality of this picture?"
     return DrawnQuestion(
-        image, question, fault, wrong, pinned=NO_FAULT, caption=f"quality: {fault}", clue=f"quality: {fault}"
+        image,
+        question,
+        fault,
+        wrong,
+        pinned=NO_FAULT,
+        caption=f"quality: {fault}",
+        clue=f"quality: {fault}",
+        shapes=_placed(spots) if fault == NO_FAULT else (),
     )
 
 
@@ -158,7 +177,14 @@ def attribute_recognition(rng: Random) -> DrawnQuestion:
     image, boxes = _drawing(rng, spots)
     asked = spots.index((shape, colour, place))
     return DrawnQuestion(
-        image, question, *options, _described(spots), clue, objects=_objects(called, boxes), asked=asked
+        image,
+        question,
+        *options,
+        _described(spots),
+        clue,
+        shapes=_placed(spots),
+        objects=_objects(called, boxes),
+        asked=asked,
     )
 
 
@@ -174,6 +200,7 @@ def object_localization(rng: Random) -> DrawnQuestion:
             other_names(QUADRANTS, place),
             caption=_described(spots),
             clue=f"the {shape} is {place}",
+            shapes=_placed(spots),
             objects=_objects((name for name, _, _ in spots), boxes),
             asked=spots.index((shape, colour, place)),
         )

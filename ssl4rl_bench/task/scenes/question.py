@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from PIL import Image
 
 from ssl4rl_bench.task.scenes.draw import Box
 
 NONE_OF_THESE = "None of these"
+
+
+class PlacedShape(NamedTuple):
+    """A shape in a quarter of a picture."""
+
+    colour: str
+    """A key of `draw.COLOURS`."""
+    shape: str
+    """A key of `draw.SHAPES`."""
+    place: str
+    """A key of `draw.QUADRANTS`."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,9 @@ class DrawnQuestion:
     """A description of everything in the picture. For training; never shown with the question."""
     clue: str = ""
     """The part of the caption that decides the answer. For training."""
+    shapes: tuple[PlacedShape, ...] = ()
+    """All that the picture shows, if these are shapes in their colours of which no two share a colour, a shape or a
+    quarter. Empty for other pictures."""
     objects: tuple[DrawnObject, ...] = ()
     """The objects of the picture, if the question is about one of them; the picture has nothing else."""
     asked: int | None = None
