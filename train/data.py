@@ -10,11 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from itertools import chain, count, islice
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import seed_of, sha256_json
@@ -22,9 +22,6 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.task.pictures import Picture, Selection
 from ssl4rl_bench.task.pictures.making import Opened, corrupt, prompt_text, roles
 from ssl4rl_bench.task.ssl import Corrupted, SSLTask, Unusable
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 ATTEMPTS = 8
 """Corruptions to try for a row before falling back to the first epoch's, which is known to be usable."""
@@ -42,8 +39,12 @@ class TrainingTask:
     """The task's name with the prefix, as in the `task` column."""
     task: SSLTask
     weight: float
-    prompt: str
-    """The text that follows the images."""
+    style: str
+    """The prompt style."""
+
+    def prompt(self, text: str = "") -> str:
+        """Returns the text that follows the images, for a sample with this text of its own (`Corrupted.text`)."""
+        return prompt_text(self.task, self.style, text)
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -72,8 +73,8 @@ class RowSettings:
     """Whether each epoch repeats the samples of the first."""
     shuffled: bool = False
     """Whether targets are those of other samples: a control that no model can learn."""
-    tokens: Callable[[TrainingTask, Sequence[Image.Image]], tuple[int, int]] = lambda a, images: (0, 0)
-    """Returns the number of tokens in a prompt with these images, and how many of them are the images'."""
+    tokens: Callable[[TrainingTask, Corrupted], tuple[int, int]] = lambda a, shown: (0, 0)
+    """Returns the number of tokens in the prompt of a sample, and how many of them are the images'."""
     max_tokens: int | None = None
     """The maximum length of a prompt. Images with longer prompts are left out and counted."""
     leave_out: frozenset[str] = frozenset()
@@ -116,7 +117,9 @@ class TrainingSet:
         self.n_left_out = len(selection.pictures) - len(self.pictures)
         n_bytes = sum(3 * picture.width * picture.height for picture in selection.pictures)
         n_opened = CACHE_BYTES * len(selection.pictures) // n_bytes
-        self._open = lru_cache(maxsize=max(2, n_opened))(lambda picture: Opened.of(picture.read()))
+        self._open = lru_cache(maxsize=max(2, n_opened))(
+            lambda picture: Opened.of(picture.read(), picture.located.name)
+        )
         self.usable: list[frozenset[int]] = []
         """For each image, the indices of the tasks that can use it."""
         with ThreadPoolExecutor() as pool:
@@ -166,7 +169,7 @@ class TrainingSet:
             "frozen": self.settings.frozen,
             "shuffled": self.settings.shuffled,
             "tasks": {a.name: {"identity": a.task.identity, "weight": a.weight} for a in self.tasks},
-            "prompts_sha256": sha256_json([a.prompt for a in self.tasks]),
+            "prompts_sha256": sha256_json([a.prompt() for a in self.tasks]),
             "images": [p.sha256 for p, tasks in zip(self.pictures, self.usable, strict=True) if tasks],
         }
 
@@ -183,15 +186,17 @@ class TrainingSet:
                 shown = self._corrupted(row.image, a, index, row.role)
             except Unusable:
                 continue
-            if self.settings.fits(self.settings.tokens(a, shown.images)[0]):
+            if self.settings.fits(self.settings.tokens(a, shown)[0]):
                 break
         if self.settings.shuffled:
-            return Corrupted(shown.images, self._foreign_target(row, a))
+            return replace(shown, target=self._foreign_target(row, a, shown.text))
         return shown
 
-    def _foreign_target(self, row: TrainingRow, a: TrainingTask) -> str:
-        """Returns the target of a randomly drawn row of the same task."""
+    def _foreign_target(self, row: TrainingRow, a: TrainingTask, text: str) -> str:
+        """Returns the target of a randomly drawn row of the same task, or a random answer from a sample's text."""
         dice = Random(seed_of("shuffled", self.settings.seed, row.epoch, row.image, row.role))
+        if a.task.texts:
+            return dice.choice(a.task.candidates(text))
         candidates = [index for index, tasks in enumerate(self.usable) if row.task in tasks]
         for _ in range(100):
             try:
@@ -215,7 +220,7 @@ class TrainingSet:
             except Unusable as error:
                 screened.reasons.append(f"{short_name(a.name)}: {error}")
                 continue
-            counts = [self.settings.tokens(a, one.images) for one in shown]
+            counts = [self.settings.tokens(a, one) for one in shown]
             longest = max(n_tokens for n_tokens, _ in counts)
             screened.longest = max(screened.longest, longest)
             if self.settings.fits(longest):
@@ -259,7 +264,10 @@ def training_tasks(tasks: Mapping[str, float], style: str) -> list[TrainingTask]
     from ssl4rl_bench.task.registry import load_ssl
 
     loaded = [(weight, *load_ssl(name)) for name, weight in tasks.items()]
-    return [TrainingTask(file.name, task, weight, prompt_text(task, style)) for weight, file, task in loaded]
+    made = [TrainingTask(file.name, task, weight, style) for weight, file, task in loaded]
+    for a in made:
+        a.prompt()  # fail early for an unknown style
+    return made
 
 
 class Rows:
@@ -292,7 +300,9 @@ class Rows:
         self.seconds += time.perf_counter() - start
         of = [self.training_set.tasks[self.rows[i].task] for i in numbers]
         return {
-            "prompt": [[{"role": "user", "content": a.prompt}] for a in of],
+            "prompt": [
+                [{"role": "user", "content": a.prompt(made[i].text)}] for a, i in zip(of, numbers, strict=True)
+            ],
             "images": [list(made[i].images) for i in numbers],
             "target": [made[i].target for i in numbers],
             "task": [a.name for a in of],

@@ -17,8 +17,17 @@ from ssl4rl_bench.reports.board.overview_text import (
     column_lines,
     overview_markdown,
 )
-from ssl4rl_bench.reports.board.probes import AGGREGATION, PROBE_HEADERS, ProbeRow, probe_notes
+from ssl4rl_bench.reports.board.probes import (
+    AGGREGATION,
+    MARGIN_DIFFERENCE_HEADERS,
+    PROBE_HEADERS,
+    ProbeRow,
+    margin_caption,
+    probe_notes,
+    shown_margins,
+)
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, short
+from ssl4rl_bench.reports.text.margins import MARGIN_HEADERS
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 
 if TYPE_CHECKING:
@@ -119,9 +128,29 @@ def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
                 "chance": row.chance,
                 "chance_corrected": row.chance_corrected,
                 **row.parts,
+                **_margin_record(row),
             }
         )
     return pd.DataFrame(records)
+
+
+def _margin_record(row: ProbeRow) -> dict[str, Any]:
+    """Returns the columns of a probe's margin and its difference, in nats."""
+    margin, difference = row.margin, row.margin_difference
+    low, high = margin.ci95 or (None, None)
+    from_low, to_high = (difference.ci95 if difference else None) or (None, None)
+    return {
+        "margin": margin.value,
+        "margin_low": low,
+        "margin_high": high,
+        "margin_p": margin.p,
+        "margin_n": margin.n,
+        "margin_form": clean(margin.form) or None,
+        "margin_difference": difference.value if difference else None,
+        "margin_difference_low": from_low,
+        "margin_difference_high": to_high,
+        "margin_p_corrected": difference.p_corrected if difference else None,
+    }
 
 
 def _markdown(board: Board, intervals: bool) -> str:
@@ -158,9 +187,19 @@ def _overview_markdown(overview: Overview, intervals: bool) -> str:
 
 
 def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
-    headers = ["Probe", "Model", *PROBE_HEADERS, "Difference", "p corrected"]
-    rows = ([escape(short(row.task)), escape(clean(row.label)), *_probe_cells(row)] for row in probes)
-    return markdown_table(headers, rows, "llr") + _markdown_notes(probe_notes(probes))
+    n_margin, n_change = shown_margins(probes)
+    margins = (*MARGIN_HEADERS[:n_margin], *MARGIN_DIFFERENCE_HEADERS[:n_change])
+    rows = (
+        [
+            *(escape(short(row.task)), escape(clean(row.label)), *_probe_cells(row)),
+            *row.margin.cells()[:n_margin],
+            *row.margin_difference_cells()[:n_change],
+        ]
+        for row in probes
+    )
+    headers = ["Probe", "Model", *PROBE_HEADERS, "Difference", "p corrected", *margins]
+    caption = "".join(f"\n{line}\n" for line in margin_caption(probes))
+    return markdown_table(headers, rows, "llr") + caption + _markdown_notes(probe_notes(probes))
 
 
 def _probe_cells(row: ProbeRow) -> list[str]:

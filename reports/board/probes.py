@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ssl4rl_bench.comparison.compare import compare_task
+from ssl4rl_bench.comparison.margins import MarginDifference, margin_differences
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.cells import ci95, dig
-from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
+from ssl4rl_bench.reports.text.margins import MARGIN, Margin, margin_headers, nats, nats_interval
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, p_value, percent
 
 AGGREGATION = "row_micro"
 PARTS = ("exact", "per_position", "valid")
 PROBE_HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
+MARGIN_DIFFERENCE_HEADERS = ("Margin diff", "95% of margin diff", "p corr. of margin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class ProbeRow:
     unread: float | None
     difference: Difference | None
     """The difference from the baseline, corrected over the candidates; None for the baseline's row."""
+    margin: Margin = field(default_factory=Margin)
+    """The forced-choice margin."""
+    margin_difference: MarginDifference | None = None
+    """Its difference from the baseline's; None for the baseline's row, and if one is missing or in another form."""
     engine: str = ""
     notes: tuple[str, ...] = ()
     """Caveats for a reader of the difference, one sentence per note."""
@@ -55,6 +62,13 @@ class ProbeRow:
             NO_DATA if self.n is None else str(self.n),
         ]
 
+    def margin_difference_cells(self) -> list[str]:
+        """Returns the cells' texts, in the order of `MARGIN_DIFFERENCE_HEADERS`."""
+        difference = self.margin_difference
+        if difference is None:
+            return ["" if self.is_baseline else NO_DATA] * len(MARGIN_DIFFERENCE_HEADERS)
+        return [nats(difference.value), nats_interval(difference.ci95), p_value(difference.p_corrected)]
+
 
 def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
     """Returns the distinct notes of all rows; a note that does not apply to every probe names its probes."""
@@ -63,7 +77,39 @@ def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
     for note in dict.fromkeys(note for row in rows for note in row.notes):
         of = dict.fromkeys(row.task for row in rows if note in row.notes)
         out.append(note if len(of) == len(tasks) else f"{', '.join(map(short_name, of))}: {note}")
-    return out
+    return [*out, *_margin_notes(rows)]
+
+
+def margin_caption(rows: Sequence[ProbeRow]) -> list[str]:
+    """Returns the explanation of margins, if there are any."""
+    return [MARGIN] if shown_margins(rows)[1] else []
+
+
+def shown_margins(rows: Sequence[ProbeRow]) -> tuple[int, int]:
+    """Returns how many of `MARGIN_HEADERS` and of `MARGIN_DIFFERENCE_HEADERS` are shown for these rows."""
+    shown = len(margin_headers(row.margin for row in rows))
+    return shown, len(MARGIN_DIFFERENCE_HEADERS) if shown > 1 else 0
+
+
+def _margin_notes(rows: Sequence[ProbeRow]) -> Iterator[str]:
+    """Yields why margins are missing, and which are not compared."""
+    missing: dict[str, list[str]] = {}
+    for row in rows:
+        if row.margin.value is None and row.margin.reason:
+            missing.setdefault(row.margin.reason, []).append(row.label)
+    for reason, labels in missing.items():
+        if len(set(labels)) == len({row.label for row in rows}):
+            yield f"There is no margin: {reason}."
+        else:
+            yield f"{listed(list(dict.fromkeys(labels)))} without a margin: {reason}."
+    baselines = {row.task: row for row in rows if row.is_baseline}
+    for row in rows:
+        base = baselines.get(row.task, row)
+        if None not in (row.margin.value, base.margin.value) and row.margin.form != base.margin.form:
+            yield (
+                f"{short_name(row.task)}: the margins of {row.label} and {base.label} are not compared, as answers "
+                f"were scored in different forms: {row.margin.form}, and {base.margin.form}."
+            )
 
 
 def probe_tasks(runs: Sequence[Evaluated]) -> list[str]:
@@ -96,13 +142,20 @@ def probe_rows(
         how: dict[str, Any] = {"aggregation": AGGREGATION, "correction": correction, "allow": allow}
         comparisons = compare_task(baseline, candidates, task, by="overall", **how)
         out.append(probe_row(baseline, task))
+        margins = margin_differences(comparisons)
         out += [
-            probe_row(run, task, comparison) for run, comparison in zip(candidates, comparisons, strict=True)
+            probe_row(run, task, comparison, margin)
+            for run, comparison, margin in zip(candidates, comparisons, margins, strict=True)
         ]
     return out
 
 
-def probe_row(run: Evaluated, task: str, comparison: Comparison | None = None) -> ProbeRow:
+def probe_row(
+    run: Evaluated,
+    task: str,
+    comparison: Comparison | None = None,
+    margin_difference: MarginDifference | None = None,
+) -> ProbeRow:
     """Returns a run's row; without a comparison the run is the baseline."""
     probe = dig(run.result, "tasks", task, "probe")
     accuracy = dig(probe, "accuracy")
@@ -122,6 +175,8 @@ def probe_row(run: Evaluated, task: str, comparison: Comparison | None = None) -
         parts={name: value for name, value in parts.items() if value is not None},
         unread=number(dig(run.result, "tasks", task, "aggregates", AGGREGATION, "overall").get("unread")),
         difference=None if comparison is None else comparison.overall,
+        margin=Margin.of(dig(probe, "margin")),
+        margin_difference=margin_difference,
         engine=run.spec.mark or run.spec.engine,
         notes=comparison.notes if comparison else (),
     )

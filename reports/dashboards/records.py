@@ -3,13 +3,14 @@
 | name | values |
 |---|---|
 | `TASK/AGGREGATION/overall/...`, `TASK/AGGREGATION/LEVEL/CATEGORY/...` | `value`, `low`, `high`, `n`, `unread` |
+| `TASK/margin/...` | `value`, `low`, `high`, `n` and `p` of a probe's forced-choice margin, in nats |
 | `TASK/metrics/METRIC/...` | the same of the metrics that lmms-eval computes for its tasks |
 | `gate/TASK/AGGREGATION/LEVEL/CATEGORY/...` | `difference`, `low`, `high`, `n` against the baseline |
 | `gate/.../RULE/...` | `lower` (simultaneous bound), `limit`, `verdict` |
 | `change/TASK/CATEGORY/...` | `difference`, `low`, `high`, `n`, `p` of a watch's checkpoint against its baseline |
 | `gate/verdict` | 1 pass, 0 inconclusive, -1 fail; the text `gate/headline` says what decided |
 
-Values are fractions. A bound is never without its `n`, and a cell without a value has only its `n`.
+Other values are fractions. A bound is never without its `n`, and a cell without a value has only its `n`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.gating.rule_tests import limit_of
 from ssl4rl_bench.reports.dashboards.base import Header, StepRecord
 from ssl4rl_bench.reports.gate.text import describe_test, headline, worst_first
+from ssl4rl_bench.reports.text.cells import dig
 from ssl4rl_bench.run.rundir import slug_of
 from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.score.aggregate import DEFAULT_AGGREGATION, LEVELS, OVERALL
@@ -77,6 +79,11 @@ def record_of_result(spec: RunSpec, result: Mapping[str, Any], step: int | None 
                 names = keys_of(by_level.get(level, {}))
                 for name, cell in by_level.get(level, {}).items():
                     scalars |= _cell(f"{start}/{level}/{names[name]}", cell)
+        margin = dig(scored, "probe", "margin")
+        if margin.get("value") is not None:
+            place = f"{key_of(short_name(task))}/margin"
+            scalars |= _bounded(place, "value", margin["value"], margin["ci95"], margin["n"])
+            scalars[f"{place}/p"] = float(margin["p"])
         metrics = scored.get("metrics", {})  # those of another program, such as lmms-eval's CIDEr
         for name, key in keys_of(metrics).items():
             scalars |= _cell(f"{key_of(short_name(task))}/metrics/{key}", metrics[name])

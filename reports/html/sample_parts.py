@@ -23,6 +23,7 @@ from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.score.outcomes import LETTERS, Outcomes
 from ssl4rl_bench.score.scores import ABSENT
 from ssl4rl_bench.task.extract import tag_content
+from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 INVALID_TAG = "i"
 """The letter of a reply with an answer tag that holds no valid answer; its status is `none` or `truncated`."""
@@ -48,6 +49,7 @@ PROBE_QUESTIONS: Mapping[str, str] = {
     "patch": "Which of the candidates A to D belongs in the black square?",
     "mirror": "Which of the four framed patches was mirrored left to right?",
     "count": "How many circles, squares and triangles were pasted in?",
+    "caption": "Which word of the caption is false?",
     "pair": "Where does the first piece lie, seen from the second?",
 }
 """What a kind of probe asks, for readers; the prompt itself is folded below it."""
@@ -99,10 +101,15 @@ def _rows(outcomes: Outcomes) -> list[range]:
 
 
 def _texts(task: Task, sample: Sample) -> list[Any]:
-    """Returns the question, the hint, the options, and the prompt; the latter empty if it is the question itself."""
+    """Returns the question, the hint (a caption for a probe with one), the options, and the prompt.
+
+    The prompt is empty if it is the question itself.
+    """
     question, hint = task.question(sample)
     if task.probe is not None:
         question = PROBE_QUESTIONS.get(task.probe.kind, question)
+    if isinstance(task, ProbeTask):
+        hint = task.texts.get(sample.id, hint)
     options = [[visible(letter), visible(option)] for letter, option in sample.choices.items()]
     is_prompt = question in (sample.text(), sample.text("[image]", "[video]"))
     prompt = [] if is_prompt else _prompt(sample.messages)

@@ -30,11 +30,13 @@ SHOWN = {
     "patch": 3,
     "mirror": 7,
     "count": 7,
+    "caption": 5,
 }
 """Number of samples per task in the documentation: about as many as fit in one line."""
 HEIGHT = 148
 """Height in pixels of a sample's tallest image, or of its block of pieces."""
 _GAP, _MARGIN, _LINE, _WIDTH = 6, 18, 15, 1340
+_TEXT_WIDTH, _TEXT_LINE = 232, 14
 _INK, _FAINT, _RIGHT, _FRAME = (30, 30, 36), (110, 112, 120), (20, 120, 60), (205, 205, 210)
 
 
@@ -84,8 +86,10 @@ def _lines(task: ProbeTask, n: int) -> list[tuple[str | list[Image.Image], int]]
 
 
 def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
-    """Draws a sample's images with its answer below; a jigsaw's pieces form a block, in the order shown."""
+    """Draws a sample's images with its text and answer below; a jigsaw's pieces form a block, in the order shown."""
     from PIL import Image, ImageDraw, ImageFont
+
+    from ssl4rl_bench.task.scenes.sheet import wrapped
 
     shown = [images.decode(image) for image in sample.images]
     columns = task.ssl.columns(len(shown))
@@ -102,8 +106,11 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
     tall = max(image.height for image in small)
     font, faint = ImageFont.load_default(13), ImageFont.load_default(9)
     text = sample.target if len(sample.target) < 24 else sample.target.replace(",", " ")
-    width = max(sum(wide) + (columns - 1) * _GAP, round(font.getlength(text)))
-    page = Image.new("RGB", (width, rows * tall + (rows - 1) * _GAP + _LINE + 5), (255, 255, 255))
+    small_font = ImageFont.load_default(11)
+    caption = wrapped(task.texts[sample.id], small_font, _TEXT_WIDTH) if sample.id in task.texts else []
+    width = max(sum(wide) + (columns - 1) * _GAP, round(font.getlength(text)), _TEXT_WIDTH if caption else 0)
+    below = rows * tall + (rows - 1) * _GAP
+    page = Image.new("RGB", (width, below + len(caption) * _TEXT_LINE + _LINE + 5), (255, 255, 255))
     draw = ImageDraw.Draw(page)
     for index, image in enumerate(small):
         x = sum(wide[: index % columns]) + index % columns * _GAP
@@ -113,6 +120,8 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
         if not task.ssl.few_targets and 1 < columns < 5:  # answers name pieces by number, so draw it
             draw.rectangle((x + 1, y + 1, x + 13, y + 12), fill=(255, 255, 255))
             draw.text((x + 3, y + 1), str(index + 1), fill=_FAINT, font=faint)
+    for number, line in enumerate(caption):
+        draw.text((0, below + 3 + number * _TEXT_LINE), line, fill=_INK, font=small_font)
     draw.text((0, page.height - _LINE - 2), text, fill=_RIGHT, font=font)
     return page
 
@@ -123,7 +132,7 @@ def main(folder: Path) -> None:
     from ssl4rl_bench.task.ssl import KINDS
     from ssl4rl_bench.task.taskfile import group_names, load_taskfile
 
-    names = group_names()["ssl4rl_ssl_difficulty"]
+    names = [*group_names()["ssl4rl_ssl_difficulty"], "ssl4rl_ssl_caption_easy", "ssl4rl_ssl_caption_hard"]
     for kind in KINDS:
         of_kind = (name for name in names if (load_taskfile(name).ssl or {}).get("kind") == kind)
         tasks = [load_probe(name, limit=24) for name in of_kind]

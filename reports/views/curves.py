@@ -14,7 +14,8 @@ from ssl4rl_bench.reports.figures.axes import PERCENT, over_steps, reach, ticks
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit
 from ssl4rl_bench.reports.text.cells import CellEstimate, Result, cell_estimate, dig, short
-from ssl4rl_bench.reports.text.numbers import interval, percent
+from ssl4rl_bench.reports.text.margins import MARGIN, margin_of, nats, nats_interval
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, percent
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.score.headline import headline_of
 
@@ -47,17 +48,39 @@ class _Panel:
     cell: tuple[str, ...]
     """The path of keys to the value in a task's aggregates."""
     chance: float | None
+    """The value of a guess; None for a benchmark."""
+    is_margin: bool = False
+    """Whether the values are margins in nats instead of fractions."""
 
     @property
     def title(self) -> str:
         task = short(self.task)
+        if self.is_margin:
+            return f"{task}: margin (nats)"
         return (
             task if self.chance is not None else f"{task}: {category(self.name) if self.name else 'Average'}"
         )
 
+    @property
+    def guess(self) -> str:
+        """The label of the line of a guess."""
+        return "a guess: 0" if self.is_margin else f"chance {percent(self.chance).rstrip('0').rstrip('.')}%"
+
     def of(self, result: Result | None) -> CellEstimate | None:
         """Returns the panel's value in a run, or None if the run lacks it."""
-        return cell_estimate(dig(result, "tasks", self.task, "aggregates", *self.cell))
+        return cell_estimate(dig(result, "tasks", self.task, *self.cell))
+
+    def forms(self, points: Sequence[CurvePoint]) -> set[str]:
+        """Returns the forms in which the margins were measured. Margins in different forms are not comparable."""
+        margins = [margin_of(point.result, self.task) for point in points] if self.is_margin else []
+        return {margin.form for margin in margins if margin.value is not None}
+
+    def text(self, cell: CellEstimate | None) -> str:
+        """Returns the text of a value for the table."""
+        if cell is None:
+            return NO_DATA
+        value, ends = (nats, nats_interval) if self.is_margin else (percent, interval)
+        return value(cell.value) + (f" {ends(cell.ci95)}" if cell.ci95 else "")
 
 
 def curves(points: Sequence[CurvePoint], baseline: Result | None = None) -> View:
@@ -73,14 +96,14 @@ def curves(points: Sequence[CurvePoint], baseline: Result | None = None) -> View
     return View(
         name="curves",
         title="Abilities and probes over training",
-        sentence=_sentence(points),
+        sentence=_sentence(points, panels),
         headers=("Step", "Verdict", *reasons, *(panel.title for panel in panels)),
         rows=tuple(
             (
                 clean(point.name),
                 point.verdict,
                 *(clean(point.reason, 300) for _ in reasons),
-                *(_cell(panel.of(point.result)) for panel in panels),
+                *(panel.text(panel.of(point.result)) for panel in panels),
             )
             for point in points
         ),
@@ -96,14 +119,17 @@ def _panels(results: Sequence[Result]) -> list[_Panel]:
         for task, scores in dig(result, "tasks").items():
             probe = dig(scores, "probe")
             if probe:
-                panels[_Panel(task, "", ("row_micro", "overall"), number(probe.get("chance")))] = None
+                accuracy = ("aggregates", "row_micro", "overall")
+                panels[_Panel(task, "", accuracy, number(probe.get("chance")))] = None
+                if any(margin_of(other, task).value is not None for other in results):
+                    panels[_Panel(task, "", ("probe", "margin"), 0.0, is_margin=True)] = None
                 continue
             how = headline_of(results, task)
-            panels[_Panel(task, "", (how, "overall"), None)] = None
+            panels[_Panel(task, "", ("aggregates", how, "overall"), None)] = None
             measured = dig(scores, "aggregates", how, "l2")
             for column in columns_of(results, task):
                 if column.name in measured:
-                    panels[_Panel(task, column.name, (how, "l2", column.name), None)] = None
+                    panels[_Panel(task, column.name, ("aggregates", how, "l2", column.name), None)] = None
     return list(panels)
 
 
@@ -155,9 +181,10 @@ def _fill(
     seen = reach([*(cell for _, cell in measured), old])
     seen += [] if panel.chance is None else [panel.chance]
     low, high = min(seen, default=0.0), max(seen, default=1.0)
-    air = max(0.02, 0.08 * (high - low))
+    air = max(0.005 if panel.is_margin else 0.02, 0.08 * (high - low))
     scale = low - air, high + air
-    axes = over_steps(sheet, box, steps, scale, ticks(*scale, 6, PERCENT, "%"), only_steps=True)
+    marks = ticks(*scale, 6) if panel.is_margin else ticks(*scale, 6, PERCENT, "%")
+    axes = over_steps(sheet, box, steps, scale, marks, only_steps=True)
     left, top, width, height = box
     sheet.text(left + width / 2, top + height + 20, "training step", MUTED)
     if old is not None:
@@ -167,17 +194,17 @@ def _fill(
     if panel.chance is not None:
         axes.level(panel.chance, INK, width=0.8, dashes=(0.8, 1.6))
         x, y = axes.place(axes.across[1], panel.chance)
-        label = f"chance {percent(panel.chance).rstrip('0').rstrip('.')}%"
-        sheet.text(x - 2, y - 5, label, INK, side="right")
+        sheet.text(x - 2, y - 5, panel.guess, INK, side="right")
     for point, cell in measured:
         if cell.ci95 is not None:
             axes.line((point.step, point.step), cell.ci95, BETTER, opacity=0.6)
-    axes.line(steps, [cell.value for _, cell in measured], BETTER, width=1.0)
+    if len(panel.forms(points)) < 2:
+        axes.line(steps, [cell.value for _, cell in measured], BETTER, width=1.0)
     for point, cell in measured:
         axes.marks([point.step], [cell.value], *MARKS.get(point.verdict, ("o", INK)), size=4.0)
 
 
-def _sentence(points: Sequence[CurvePoint]) -> str:
+def _sentence(points: Sequence[CurvePoint], panels: Sequence[_Panel]) -> str:
     counts = {
         name: sum(point.verdict == name for point in points) for name in ("pass", "fail", "inconclusive")
     }
@@ -186,10 +213,11 @@ def _sentence(points: Sequence[CurvePoint]) -> str:
     return (
         f"{len(points)} checkpoint{plural}: {judged}. Bars are 95% intervals of each accuracy alone, dotted lines "
         "the chance level of a blind guess; the verdict is based on paired differences, which are more precise."
+        + (f" {MARGIN}" if any(panel.is_margin for panel in panels) else "")
+        + (
+            f" Answers to {listed(mixed)} were scored in different forms: those margins are not comparable, and no "
+            "line joins them."
+            if (mixed := [short(panel.task) for panel in panels if len(panel.forms(points)) > 1])
+            else ""
+        )
     )
-
-
-def _cell(cell: CellEstimate | None) -> str:
-    if cell is None:
-        return percent(None)
-    return percent(cell.value) + (f" {interval(cell.ci95)}" if cell.ci95 else "")

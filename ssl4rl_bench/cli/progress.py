@@ -155,6 +155,27 @@ class LoadProgress:
             self._bars.__enter__().show(label, share, 1.0, line, name=self._name)
 
 
+class MeasureProgress:
+    """Shows how many parts of a measurement are done. A context manager whose value is a callback for that number."""
+
+    def __init__(self, screen: Console, label: str, total: int, pace: Pace) -> None:
+        self._label, self._total = one_line(label), total
+        self._bars = Bars(
+            screen, rp.MofNCompleteColumn(), rp.TimeRemainingColumn(), pace=pace, transient=True
+        )
+
+    def __enter__(self) -> Callable[[int], None]:
+        self._bars.__enter__()
+        return self._done
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.__exit__()
+
+    def _done(self, done: int) -> None:
+        line = f"{self._label}: {done} of {self._total}"
+        self._bars.show(self._label, done, self._total, line)
+
+
 class _Remaining(rp.ProgressColumn):
     """Shows the field `left`, the remaining seconds of an item, as "1:02:03", and "-:--:--" if it is unknown."""
 
@@ -276,6 +297,9 @@ class Terminal(Observer):
 
     def running(self, tasks: Sequence[Task], extractor: str) -> RunProgress:
         return RunProgress(self._console, tasks, extractor, self._pace)
+
+    def measuring(self, label: str, total: int) -> MeasureProgress:
+        return MeasureProgress(self._console, label, total, self._pace)
 
     def say(self, text: str) -> None:
         say(text, stderr=True)

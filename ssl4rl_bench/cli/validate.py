@@ -92,24 +92,31 @@ def validate(
 def _baselines(screen: Console, task: str, data: str | None, n: int) -> None:
     from ssl4rl_bench.core.errors import MissingDependency
     from ssl4rl_bench.task.leaks import baselines
+    from ssl4rl_bench.task.pictures.making import Opened
     from ssl4rl_bench.task.registry import DRAWN, load_ssl, select_images
+    from ssl4rl_bench.task.text_leaks import text_baselines
 
     taskfile, ssl = load_ssl(task)
     try:
         with select_images(data or taskfile.images or DRAWN, split=taskfile.split) as pictures:
-            results = baselines(ssl, [picture.read() for picture in pictures.pictures], n)
+            if ssl.texts:
+                opened = [Opened.of(picture.read(), picture.located.name) for picture in pictures.pictures]
+                results = text_baselines(ssl, opened, n)
+            else:
+                results = baselines(ssl, [picture.read() for picture in pictures.pictures], n)
     except MissingDependency as error:
         screen.print(f"no blind baselines: {error}", style="yellow")
         return
     screen.print(_table(results))
-    for line, style in _verdicts(results):
+    measured = "words, their places and their pairs" if ssl.texts else "sizes, borders and traces"
+    for line, style in _verdicts(results, measured):
         screen.print(line, markup=False, style=style)
 
 
-def _verdicts(baselines: list[LeakBaseline]) -> Iterator[tuple[str, str | None]]:
+def _verdicts(
+    baselines: list[LeakBaseline], measured: str = "sizes, borders and traces"
+) -> Iterator[tuple[str, str | None]]:
     """Yields sentences that interpret the baselines, each with its style."""
-    from ssl4rl_bench.task.leaks import FREE_OF_CONTENT
-
     leaking = [one.name for one in baselines if one.leak == "yes"]
     unclear = [one for one in baselines if one.leak == "unclear"]
     if leaking:
@@ -123,9 +130,9 @@ def _verdicts(baselines: list[LeakBaseline]) -> Iterator[tuple[str, str | None]]
             "yellow",
         )
     if not leaking and not unclear:
-        yield "no leak found: sizes, borders and traces predict the answer no better than chance", None
+        yield f"no leak found: {measured} predict the answer no better than chance", None
     for one in baselines:
-        if one.name not in FREE_OF_CONTENT and one.differs:
+        if not one.leak and one.differs:
             yield (
                 f"{one.name} of the pictures predict the answer in {100 * one.accuracy:.2f}% of guesses: a model can "
                 "learn these instead of the task",

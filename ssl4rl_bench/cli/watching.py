@@ -12,8 +12,11 @@ from ssl4rl_bench.core.errors import EXIT_CRASH, EXIT_FAILED, EXIT_INCONCLUSIVE,
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.evaluation import EvaluationPlan
 from ssl4rl_bench.reports.gate.text import STYLES, headline
+from ssl4rl_bench.reports.text.cells import short
+from ssl4rl_bench.reports.text.margins import nats, nats_interval
+from ssl4rl_bench.reports.text.numbers import p_value, percent
 from ssl4rl_bench.watch import loop
-from ssl4rl_bench.watch.history import exit_verdict
+from ssl4rl_bench.watch.history import Entry, exit_verdict
 from ssl4rl_bench.watch.judging import Judged
 
 
@@ -34,6 +37,7 @@ def _print(judged: Judged) -> None:
     entry, screen = judged.entry, console()
     if judged.gate is None:
         screen.print(Text(f"{entry.name}: the baseline of the others"))
+        _print_margins(entry)
         return
     # The checkpoints of a series share one alpha, so the number of the share is part of the verdict.
     verdict = f"{headline(judged.gate)}, share {entry.number} of the series"
@@ -48,3 +52,19 @@ def _print(judged: Judged) -> None:
         screen.print(Text(f"  {clean(entry.name)} is the best accepted so far"))
     if entry.hint is not None:
         screen.sentence(f"  {clean(entry.hint, 1000)}", "bold yellow")
+    _print_margins(entry)
+
+
+def _print_margins(entry: Entry) -> None:
+    """Prints the margin of each probe beside its accuracy; of those without a margin, only one reason."""
+    screen = console()
+    for sight in entry.margins:
+        if sight.value is not None and sight.p is not None:
+            ends = sight.ci95
+            screen.sentence(
+                f"  {short(sight.task)}: margin {nats(sight.value)} "
+                f"{nats_interval((ends[0], ends[1]) if ends else None)} nats, p {p_value(sight.p)}, n {sight.n}; "
+                f"accuracy {percent(sight.accuracy)}%, chance {percent(sight.chance)}%"
+            )
+    for reason in dict.fromkeys(sight.reason for sight in entry.margins if sight.value is None):
+        screen.sentence(f"  no margin: {clean(reason, 200)}", "dim")

@@ -220,7 +220,7 @@ def _split(pairing: Pairing, aggregation: str) -> tuple[_Floats, _Floats]:
     """
     one, two = pairing.baseline, pairing.candidate
     repeats = min(one.values.shape[1], two.values.shape[1])
-    rows, others, starts = _rows(pairing)
+    rows, others, starts = paired_rows(pairing)
     before, after = one.values[rows, :repeats], two.values[others, :repeats]
     changed = one.read[rows, :repeats] != two.read[others, :repeats]
     shared = replace(one, starts=starts, rolls=one.rolls[rows])  # all that pass_scores reads besides values
@@ -234,7 +234,7 @@ def _split(pairing: Pairing, aggregation: str) -> tuple[_Floats, _Floats]:
     return (read - start + end - answered) / 2.0, (answered - start + end - read) / 2.0
 
 
-def _rows(pairing: Pairing) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+def paired_rows(pairing: Pairing) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Returns the rows of the paired groups in each run, and where each group begins among them."""
     one, two = pairing.baseline, pairing.candidate
     sizes = one.sizes[pairing.left]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ssl4rl_bench.comparison.across import correct_across, parse_averages
 from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
+from ssl4rl_bench.comparison.margins import margin_differences
 from ssl4rl_bench.comparison.result import Comparison
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.names import short_name
@@ -110,6 +111,34 @@ class Comparisons:
                 "mde": cell.mde,
             }
             for key, cell in correct_across(benchmarks, parsed, correction).items()
+        )
+
+    def margins(self) -> pd.DataFrame:
+        """Returns the differences of the forced-choice margins as a data frame, one row per probe and candidate.
+
+        Columns: `task`, `candidate`, `baseline` (labels), `n` samples, `difference`, `low` and `high` (95% interval)
+        in nats, `p`, `p_corrected` (over the candidates of a probe). A probe without a margin in both runs, or with
+        margins in different forms, has no row.
+        """
+        import pandas as pd
+
+        probes = [one for one in self.comparisons if one.pairing.baseline.probe]
+        by_task = {one.task: [other for other in probes if other.task == one.task] for one in probes}
+        return pd.DataFrame(
+            {
+                "task": short_name(task),
+                "candidate": comparison.candidate,
+                "baseline": comparison.baseline,
+                "n": difference.n,
+                "difference": difference.value,
+                "low": difference.ci95[0] if difference.ci95 else None,
+                "high": difference.ci95[1] if difference.ci95 else None,
+                "p": difference.p,
+                "p_corrected": difference.p_corrected,
+            }
+            for task, comparisons in by_task.items()
+            for comparison, difference in zip(comparisons, margin_differences(comparisons), strict=True)
+            if difference is not None
         )
 
     @property

@@ -52,6 +52,7 @@ _NOT_COMPARED = {
         "mock": "what is compared",
         "mock_latency": "how fast it ran",
         "mock_faults": "leaves replies out, and changes none",
+        "margin": "changes no reply",
         "seed": "told in a note",
     },
 }

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ssl4rl_bench.core.types import Completion, Request, Sample, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @runtime_checkable
@@ -123,6 +127,22 @@ class ScoresAnswers(Protocol):
 
         Yields:
             A request with one number per text, or with the message of the error that failed it.
+        """
+        ...
+
+
+@runtime_checkable
+class ShowsAttention(Protocol):
+    """An engine that knows where in an image a model looks."""
+
+    def image_attention(
+        self, requests: Iterable[Request]
+    ) -> Iterator[tuple[Request, NDArray[np.float64] | str]]:
+        """Yields the attention of the last token of each prompt to its image, in any order.
+
+        Yields:
+            A request with an array of shape (layers, rows, columns) of the image's tokens, the mean over heads; or
+            with the message of the error that failed it.
         """
         ...
 

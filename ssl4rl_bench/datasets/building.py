@@ -66,7 +66,8 @@ def build_dataset(
         on_progress: See `Progress`.
 
     Raises:
-        UsageError: for a value out of range, or an unknown format, prompt style or source.
+        UsageError: for a value out of range, an unknown format, prompt style or source, or images that the task
+            cannot be about.
         DataError: if no image is left, or no sample of a split.
         StoreError: if `out` is not empty or cannot be written.
     """
@@ -77,7 +78,7 @@ def build_dataset(
     if per_image < 1:
         raise UsageError(f"--per-image {per_image} makes no samples: give 1 or more.")
     recipe = SampleSettings(task, name, style, per_image)
-    _ = recipe.prompt  # fail early for an unknown style
+    recipe.prompt()  # fail early for an unknown style
     place.check_destination(out, force)
     with (
         place.replaced_folder(out) as folder,

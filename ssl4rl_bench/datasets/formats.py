@@ -36,7 +36,7 @@ def _plain(record: Record) -> dict[str, Any]:
         "id": record.made.id,
         "task": record.recipe.name,
         "images": _structs(record),
-        "prompt": record.recipe.prompt,
+        "prompt": record.prompt,
         "target": record.made.target,
         "split": record.split,
         "index": record.made.index,
@@ -47,7 +47,7 @@ def _plain(record: Record) -> dict[str, Any]:
 def _trl(record: Record) -> dict[str, Any]:
     """Returns a row without image placeholders, since TRL puts the images before the first user message."""
     return {
-        "prompt": [{"role": "user", "content": record.recipe.prompt}],
+        "prompt": [{"role": "user", "content": record.prompt}],
         "images": _structs(record),
         "target": record.made.target,
         "task": record.recipe.name,
@@ -59,7 +59,7 @@ def _verl(record: Record) -> dict[str, Any]:
     placeholders = "<image>" * len(record.made.images)
     return {
         "data_source": record.recipe.name,
-        "prompt": [{"role": "user", "content": placeholders + record.recipe.prompt}],
+        "prompt": [{"role": "user", "content": placeholders + record.prompt}],
         "images": _structs(record),
         "ability": record.recipe.task.kind,
         "reward_model": {"style": "rule", "ground_truth": record.made.target},
@@ -109,7 +109,7 @@ class TsvWriter(Writer):
         encoded = [base64.b64encode(image.data).decode("ascii") for image in record.made.images]
         names = [f"{record.made.id}_{number}.png" for number in range(1, len(encoded) + 1)]
         shown = [record.made.id, _list(encoded), _list(names)]
-        self._row([*shown, record.recipe.prompt, record.made.target, record.recipe.name, record.split])
+        self._row([*shown, record.prompt, record.made.target, record.recipe.name, record.split])
         self.n_samples += 1
 
     def _row(self, fields: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import islice
 
 from ssl4rl_bench.core.identity import seed_of
@@ -30,10 +30,9 @@ class SampleSettings:
     per_image: int
     """The number of samples (of pairs of samples, for a task of pairs) per image."""
 
-    @cached_property
-    def prompt(self) -> str:
-        """The text after the images, which is the same for every sample."""
-        return prompt_text(self.task, self.style)
+    def prompt(self, text: str = "") -> str:
+        """Returns the text after the images, which is the same for samples with the same text of their own."""
+        return prompt_text(self.task, self.style, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,11 @@ class Record:
     recipe: SampleSettings
     made: Made
     split: str
+
+    @property
+    def prompt(self) -> str:
+        """The text after the images."""
+        return self.recipe.prompt(self.made.text)
 
     @property
     def number(self) -> int:
@@ -97,7 +101,7 @@ def do(job: BuildJob) -> tuple[int, list[Record | Dropped]]:
     """
     recipe = job.recipe
     # Partners form a ring: an image's partner is usually the next image, so a small cache suffices.
-    opened_of = lru_cache(maxsize=3)(lambda picture: Opened.of(picture.read()))
+    opened_of = lru_cache(maxsize=3)(lambda picture: Opened.of(picture.read(), picture.located.name))
 
     def readable(pictures: Iterable[Picture]) -> Iterator[Opened]:
         for picture in pictures:

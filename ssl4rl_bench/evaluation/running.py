@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from ssl4rl_bench.core.capabilities import Measures, Serves, Swaps
 from ssl4rl_bench.core.errors import BenchError, EngineError
 from ssl4rl_bench.core.types import Engine, Task
 from ssl4rl_bench.engines import EngineOptions, create, resolve_name
+from ssl4rl_bench.engines.base import as_pairs
 from ssl4rl_bench.engines.checkpoints.weights import Model
+from ssl4rl_bench.evaluation.margins import measure_margins
 from ssl4rl_bench.evaluation.plan import (
     EvaluationPlan,
     Subject,
@@ -107,7 +109,7 @@ def evaluate(
         limit=limit,
         skip_bad=skip_bad,
         engine=engine,
-        options=EngineOptions.from_pairs(_pairs(options or {}), EngineOptions(workers=workers)),
+        options=EngineOptions.from_pairs(as_pairs(options or {}), EngineOptions(workers=workers)),
         preset=preset,
         prompt=prompt,
         image=image,
@@ -123,16 +125,6 @@ def evaluate(
     )
     runs = Runs(open_run(one.path) for one in evaluate_plan(plan, progress))
     return runs if several else runs[0]
-
-
-def _pairs(options: Mapping[str, Any]) -> Iterator[str]:
-    """Yields engine options in the form of `--set` values: KEY=VALUE."""
-    for key, value in options.items():
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            text = "none" if value is None else str(value)
-        else:
-            text = ",".join(map(str, value))
-        yield f"{key}={text}"
 
 
 def evaluate_plan(
@@ -253,7 +245,7 @@ def evaluate_one(
         run.record(info)
         what = "run" if shard is None else f"shard {shard}, run"
         observer.say(f"{subject.label}: engine {engine.name} {engine.version}, {what} {path}")
-        ended = "failed"
+        ended, seconds = "failed", {}
         try:
             with observer.running(parts, plan.extractor) as on_event:
                 execute(
@@ -265,6 +257,7 @@ def evaluate_one(
                     on_event=on_event,
                     stop=stop,
                 )
+            seconds = _margins(plan, engine, run, parts, observer, stop)
             result = run.shown(score_and_write(run, parts, plan.extractor))
             ended = "complete"
         except BenchError as error:
@@ -275,5 +268,31 @@ def evaluate_one(
             raise
         finally:
             measures = engine.measures() if isinstance(engine, Measures) else {}
+            if seconds:
+                measures = {**measures, "margin_seconds": seconds}
             run.record(info.ended(ended, measures))
     return result
+
+
+def _margins(
+    plan: EvaluationPlan,
+    engine: Engine,
+    run: RunDir,
+    tasks: Sequence[Task],
+    observer: Observer,
+    stop: threading.Event | None,
+) -> dict[str, float]:
+    """Measures the margins of probes. If the engine fails, a warning replaces them, and the run has no margin.
+
+    Returns:
+        The seconds by task (`measure_margins`).
+    """
+    if not plan.options.margin:
+        return {}
+    try:
+        return measure_margins(tasks, engine, run, plan.extractor, observer, stop)
+    except EngineError as error:
+        engine.close()  # it starts again if it is needed
+        run.log(f"no margin: {error}")
+        observer.warn(f"the margin was not measured; the same command tries it again: {error}")
+        return {}

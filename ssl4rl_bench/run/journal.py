@@ -34,7 +34,8 @@ from ssl4rl_bench.core.types import SampleRecord
 
 _FIELDS = SampleRecord.__slots__
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-_CRC_SIZE = len(',"crc":"00000000"}')
+CRC_SIZE = len(',"crc":"00000000"}')
+"""The length of the checksum at the end of a line."""
 
 Place = tuple[str, int]
 """The id of a sample and the index of the repeat, which identify the request that a record answers."""
@@ -50,7 +51,8 @@ class BadLine:
     """Whether it is the end of the file without a line feed: a writer died, and nothing was damaged."""
 
 
-def _crc_field(body: bytes) -> bytes:
+def crc_field(body: bytes) -> bytes:
+    """Returns the end of a line with the checksum of its JSON object."""
     return b',"crc":"%08x"}' % zlib.crc32(body)
 
 
@@ -64,12 +66,12 @@ def encode_record(record: SampleRecord) -> bytes:
     if not record.reasoning:
         del fields["reasoning"]  # as in journals written before this field existed
     body = _ENCODE(fields).encode("ascii")
-    return body[:-1] + _crc_field(body) + b"\n"
+    return body[:-1] + crc_field(body) + b"\n"
 
 
 def has_checksum(line: bytes) -> bool:
     """Whether a line without its line feed ends in its checksum, so that no bit of it is wrong."""
-    return line[-_CRC_SIZE:] == _crc_field(line[:-_CRC_SIZE] + b"}")
+    return line[-CRC_SIZE:] == crc_field(line[:-CRC_SIZE] + b"}")
 
 
 def decode_record(line: bytes) -> SampleRecord | None:
@@ -77,7 +79,7 @@ def decode_record(line: bytes) -> SampleRecord | None:
     if not has_checksum(line):
         return None
     try:
-        return SampleRecord(**json.loads(line[:-_CRC_SIZE] + b"}"))
+        return SampleRecord(**json.loads(line[:-CRC_SIZE] + b"}"))
     except (TypeError, ValueError, RecursionError):
         return None
 
@@ -223,7 +225,10 @@ class Journal:
         Raises:
             StoreError: full disk. Earlier records are intact, and nothing of this record is left in the file.
         """
-        line = encode_record(record)
+        self.append_line(encode_record(record))
+
+    def append_line(self, line: bytes) -> None:
+        """Appends a line with its checksum and line feed, with the same guarantees as `append`. Raises as it does."""
         try:
             write_all(self._fd, line)
         except OSError as error:

@@ -25,6 +25,10 @@ class Observer:
         """Returns a context for a run. Its value is called with each event of the run."""
         return nullcontext()
 
+    def measuring(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None] | None]:
+        """Returns a context for a measurement of `total` parts. Its value is called with the number done."""
+        return nullcontext()
+
     def say(self, text: str) -> None:
         """Shows an informative line, such as the location of a run or a difference from an earlier one."""
 

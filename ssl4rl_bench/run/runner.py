@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from ssl4rl_bench.core.capabilities import ChecksTasks, Drains, Expects, ReportsWaits, Waits
 from ssl4rl_bench.core.errors import EngineError, Interrupted, TooManyErrors
@@ -27,6 +28,8 @@ from ssl4rl_bench.run.journal import Journal, Place
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 DEAD_AFTER = 50
 """Number of consecutive failures after which the engine is taken for dead and the run stops."""
 
@@ -239,9 +242,9 @@ def _answer(
         return 0
     if stop.is_set():
         return len(waiting)
-    results = engine.run(_Until(stop, plan.pending), spec.tasks[name].sampling)
+    results = engine.run(Until(stop, plan.pending), spec.tasks[name].sampling)
     try:
-        for request, completion in _received(results, engine, stop):
+        for request, completion in received(results, engine, stop):
             place = (request.sample.id, request.repeat)
             if place not in waiting:
                 continue  # an engine may yield a retried request twice; the first reply counts
@@ -262,9 +265,9 @@ def _answer(
     return len(waiting)
 
 
-def _received(
-    results: Iterable[tuple[Request, Completion]], engine: Engine, stop: threading.Event
-) -> Iterator[tuple[Request, Completion]]:
+def received(
+    results: Iterable[tuple[Request, Result]], engine: Engine, stop: threading.Event
+) -> Iterator[tuple[Request, Result]]:
     """Yields the results of an engine until it is done or `stop` ends the wait.
 
     A reply that has arrived is saved before a signal takes effect.
@@ -292,13 +295,13 @@ def drain(engine: Engine) -> int:
     return engine.drain() if isinstance(engine, Drains) else 0
 
 
-class _Until(Iterator[Request]):
+class Until(Iterator[Item]):
     """Requests until `stop` is set. Its length hint tells an engine how many will come."""
 
-    def __init__(self, stop: threading.Event, requests: Sequence[Request]) -> None:
+    def __init__(self, stop: threading.Event, requests: Sequence[Item]) -> None:
         self._stop, self._requests = stop, iter(requests)
 
-    def __next__(self) -> Request:
+    def __next__(self) -> Item:
         if self._stop.is_set():
             raise StopIteration
         return next(self._requests)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.run import journal
 from ssl4rl_bench.run.rundir import RunDir
@@ -149,6 +151,8 @@ def _recomputed(task_result: Mapping[str, Any], derived: Outcomes, spec: RunSpec
     counts = derived.status_counts
     if counts != dict(task_result["status"]):
         yield f"status counts are {dict(task_result['status'])} in result.json and {counts} in outcomes.json"
+    if probe := task_result.get("probe"):
+        yield from _margin(probe, derived)
     for aggregation, level, cells in cell_values(derived):
         known = task_result["aggregates"][aggregation][level]
         known = {OVERALL: known} if level == OVERALL else known
@@ -161,6 +165,15 @@ def _recomputed(task_result: Mapping[str, Any], derived: Outcomes, spec: RunSpec
                         f"{aggregation} {name}: {key} is {known[name][key]} in result.json, and "
                         f"{value if value is None or key == 'value' else round(value)} by outcomes.json"
                     )
+
+
+def _margin(probe: Mapping[str, Any], derived: Outcomes) -> Iterator[str]:
+    """Yields a contradiction between a probe's margin and the margins of its samples."""
+    printed = (probe.get("margin") or {}).get("value")
+    values = [] if derived.margins is None else derived.margins[~np.isnan(derived.margins)]
+    mean = float(np.mean(values)) if len(values) else None
+    if not _close(printed, mean):
+        yield f"the probe's margin is {printed} in result.json and {mean} by outcomes.json"
 
 
 def _close(one: float | None, two: float | None) -> bool:

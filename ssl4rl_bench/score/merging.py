@@ -11,11 +11,13 @@ from ssl4rl_bench.core.atomic import contents, created_folder
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.run.exec_info import ExecInfo
+from ssl4rl_bench.run.likelihoods import merge_likelihoods
 from ssl4rl_bench.run.merge import in_order, merge_journals
 from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.rundir import RunDir, default_place
 from ssl4rl_bench.run.rundir import open_run as open_rundir
 from ssl4rl_bench.score.consistency import finished
+from ssl4rl_bench.score.margins import first_keys
 from ssl4rl_bench.score.reload import reload_tasks
 from ssl4rl_bench.score.runs import Data, Run, data_values, open_run
 from ssl4rl_bench.score.scoring import check_task, score_and_write
@@ -96,6 +98,8 @@ def _fill(run: RunDir, shards: Sequence[RunDir], tasks: Sequence[Task]) -> None:
         run.save_images(task.samples)
         holders = [shard for shard in shards if task.name in shard.spec.tasks]
         merge_journals(holders, task.name, run.spec.keys(task), run.journal_path(task.name))
+        likelihoods = [shard.likelihoods_path(task.name) for shard in holders]
+        merge_likelihoods(likelihoods, first_keys(run, task), run.likelihoods_path(task.name))
 
 
 def _extractor(results: Mapping[Path, Mapping[str, Any]]) -> str:

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from ssl4rl_bench.core.atomic import write_text
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import parse_json
-from ssl4rl_bench.core.types import Categories, ScoredSample, Status, Task
+from ssl4rl_bench.core.types import Categories, Sample, ScoredSample, Status, Task
 from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.score.margins import ProbeMargin
 from ssl4rl_bench.score.scores import ABSENT, STATUSES, Scores
 from ssl4rl_bench.task.extract import reader_version
 
@@ -64,10 +65,20 @@ class Outcomes(Scores):
     """The extracted answers, shape (rows, repeats)."""
     reader: int = 1
     """Version of the extractor (`extract.reader_version`). Omitted from files if 1."""
+    margin_form: str = ""
+    """The form in which answers were scored (`margins.margin_of_run`); empty without a margin."""
+    margins: NDArray[np.float64] | None = None
+    """The forced-choice margin of each row in nats, NaN where it is missing, shape (rows,); None without a margin."""
 
 
-def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repeats: int) -> Outcomes:
-    """Arranges the scored replies of a task (`scoring.scored_samples`)."""
+def outcomes_of(
+    task: Task,
+    scored: Iterable[ScoredSample],
+    extractor: str,
+    repeats: int,
+    margin: ProbeMargin | None = None,
+) -> Outcomes:
+    """Arranges the scored replies of a task (`scoring.scored_samples`), and the margins of a probe's samples."""
     samples = sorted(task.samples, key=lambda sample: (sample.group, sample.roll, sample.id))
     row_of = {sample.id: row for row, sample in enumerate(samples)}
     values = np.full((len(samples), repeats), np.nan)
@@ -105,7 +116,13 @@ def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repe
         values=values,
         status=status,
         answers=tuple(map(tuple, answers)),
+        **({} if margin is None or not margin.samples else _margins(samples, margin)),
     )
+
+
+def _margins(samples: Sequence[Sample], margin: ProbeMargin) -> dict[str, Any]:
+    values = [margin.samples.get(sample.id, np.nan) for sample in samples]
+    return {"margin_form": margin.summary["form"], "margins": np.array(values, np.float64)}
 
 
 def write_outcomes(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
@@ -183,7 +200,16 @@ def to_json(outcomes: Outcomes) -> dict[str, Any]:
             "".join(LETTERS[STATUSES[s]] if s >= 0 else "-" for s in column) for column in outcomes.status.T
         ],
         "answers": list(zip(*outcomes.answers, strict=True)),
+        **(
+            {}
+            if outcomes.margins is None
+            else {"margin": _margins_json(outcomes.margin_form, outcomes.margins)}
+        ),
     }
+
+
+def _margins_json(form: str, margins: NDArray[np.float64]) -> dict[str, Any]:
+    return {"form": form, "values": [None if value != value else value for value in margins.tolist()]}
 
 
 def from_json(name: str, value: Mapping[str, Any]) -> Outcomes:
@@ -193,6 +219,7 @@ def from_json(name: str, value: Mapping[str, Any]) -> Outcomes:
         ValueError, LookupError, TypeError, ArithmeticError: for any other value.
     """
     places = [Categories(*place) for place in value["categories"]]
+    margin = value.get("margin")
     made = Outcomes(
         task=name,
         version=value["version"],
@@ -211,6 +238,8 @@ def from_json(name: str, value: Mapping[str, Any]) -> Outcomes:
         values=np.array(value["values"], np.float64).T,  # null becomes NaN
         status=np.array([_numbers(column) for column in value["status"]], np.int8).T,
         answers=tuple(zip(*value["answers"], strict=True)),
+        margin_form="" if margin is None else margin["form"],
+        margins=None if margin is None else np.array(margin["values"], np.float64),
     )
     if not _is_sound(made):
         raise ValueError("its parts do not fit together")
@@ -232,7 +261,7 @@ def _numbers(letters: str) -> NDArray[np.int8]:
 def _is_sound(made: Outcomes) -> bool:
     """Checks that texts are strings and that the lengths of all lists match the groups, rows and repeats."""
     n_rows, n_groups = len(made.ids), len(made.groups)
-    names = (made.version, made.prompt, made.data_sha256, made.extractor, made.image)
+    names = (made.version, made.prompt, made.data_sha256, made.extractor, made.image, made.margin_form)
     places = ((place.l1, place.l2, place.l3) for place in made.places)
     texts = (*names, *made.groups, *made.content, *made.ids, *chain.from_iterable(places))
     probe = made.probe
@@ -247,6 +276,7 @@ def _is_sound(made: Outcomes) -> bool:
         and made.rolls.size == len(made.answers) == n_rows
         and made.values.shape == made.status.shape == (n_rows, len(made.answers[0]))
         and not np.isinf(made.values).any()
+        and (made.margins is None or (made.margins.shape == (n_rows,) and not np.isinf(made.margins).any()))
         and (
             probe is None
             or (

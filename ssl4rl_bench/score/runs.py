@@ -112,6 +112,38 @@ class Run:
                     )
         return pd.DataFrame(records)
 
+    def margins(self) -> pd.DataFrame:
+        """Returns the forced-choice margins of the run's probes, one row per probe.
+
+        Columns: `model`, `task`, `margin`, `low` and `high` (95% interval) in nats, `p` (one-sided), `n` samples,
+        `form` (the form in which answers were scored) and `reason` (why there is no margin). NaN or None where
+        there is no value.
+
+        Raises:
+            StoreError: as `result`.
+        """
+        import pandas as pd
+
+        records = []
+        for name, task in self.result["tasks"].items():
+            if "probe" in task:
+                margin = task["probe"].get("margin", {"value": None, "n": 0})
+                low, high = margin.get("ci95") or (None, None)
+                records.append(
+                    {
+                        "model": self.model,
+                        "task": short_name(name),
+                        "margin": margin["value"],
+                        "low": low,
+                        "high": high,
+                        "p": margin.get("p"),
+                        "n": margin["n"],
+                        "form": margin.get("form"),
+                        "reason": margin.get("reason"),
+                    }
+                )
+        return pd.DataFrame(records)
+
     def samples(
         self, task: str | None = None, *, data: Data = None, extractor: str | None = None
     ) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score import outcomes, probes
 from ssl4rl_bench.score.aggregate import DEFAULT_AGGREGATION, aggregate
 from ssl4rl_bench.score.headline import group_kind
+from ssl4rl_bench.score.margins import ProbeMargin, margin_of_run
 from ssl4rl_bench.score.scores import ABSENT, STATUSES
 from ssl4rl_bench.task.extract import check_extractor
 
@@ -38,8 +39,8 @@ def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default")
     `headline`, the aggregation that the benchmark publishes, only if it is not `circular_micro`;
     `groups`, only for a benchmark whose groups are "rows" that are no copies of each other;
     `n_groups_skipped`, the number of questions that were left out, only if there are any;
-    `aggregates` (see `aggregate`); `probe`, only for a probe (see `probes.probe_summary`); `metrics`, only for a
-    task of another program (see `capabilities.HasMetrics`).
+    `aggregates` (see `aggregate`); `probe`, only for a probe (see `probes.probe_summary`), with its `margin` (see
+    `margins.margin_of_run`); `metrics`, only for a task of another program (see `capabilities.HasMetrics`).
 
     Raises:
         SpecMismatch: a task differs from the one that the run asked.
@@ -174,6 +175,8 @@ class _TaskReading:
     answers: Answers
     scored: list[ScoredSample]
     outcomes: outcomes.Outcomes
+    margin: ProbeMargin | None
+    """None for a task that is not a probe."""
 
 
 def _read(rundir: RunDir, tasks: Sequence[Task], extractor: str) -> dict[str, _TaskReading]:
@@ -181,8 +184,9 @@ def _read(rundir: RunDir, tasks: Sequence[Task], extractor: str) -> dict[str, _T
     for task in tasks:
         journal_answers = _answers(rundir, task)
         scored = _score(task, journal_answers, rundir.spec, extractor)
-        task_outcomes = outcomes.outcomes_of(task, scored, extractor, rundir.spec.repeats)
-        out[task.name] = _TaskReading(journal_answers, scored, task_outcomes)
+        margin = None if task.probe is None else margin_of_run(rundir, task)
+        task_outcomes = outcomes.outcomes_of(task, scored, extractor, rundir.spec.repeats, margin)
+        out[task.name] = _TaskReading(journal_answers, scored, task_outcomes, margin)
     return out
 
 
@@ -191,8 +195,13 @@ def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any
     records = journal_answers.records.values()
     summary = (
         {}
-        if task.probe is None
-        else {"probe": probes.probe_summary(task, task.probe, task_outcomes, read.scored)}
+        if task.probe is None or read.margin is None
+        else {
+            "probe": {
+                **probes.probe_summary(task, task.probe, task_outcomes, read.scored),
+                "margin": dict(read.margin.summary),
+            }
+        }
     )
     status = task_outcomes.status_counts
     columns = [list(column) for column in getattr(task, "columns", ())]  # other packages' tasks may have none

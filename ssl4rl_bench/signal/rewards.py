@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,20 +26,18 @@ class Earned:
     """The rewards of the replies to a task's samples. Samples without any reply are left out."""
 
     samples: Sequence[Sample]
-    targets: Sequence[str]
-    """The distinct targets, in order of appearance."""
+    right: NDArray[np.intp]
+    """Per sample, the column of its own target in its rewards."""
     rewards: Sequence[_Floats]
-    """Per sample, the reward of each reply for each distinct target, of shape (replies, targets)."""
+    """Per sample, the reward of each reply for each target that it may have, of shape (replies, targets): the
+    distinct targets of all samples, or, for a task with texts, the places of the words in the sample's text."""
     n_replies: int
     n_unread: int
     """Replies from which no answer was read."""
 
     def by_sample(self) -> list[_Floats]:
         """Returns the rewards of each sample's replies, of shape (replies,)."""
-        index = {target: number for number, target in enumerate(self.targets)}
-        return [
-            table[:, index[sample.target]] for sample, table in zip(self.samples, self.rewards, strict=True)
-        ]
+        return [table[:, column] for column, table in zip(self.right, self.rewards, strict=True)]
 
     def pictures(self) -> NDArray[np.intp]:
         """Returns the index of each sample's picture."""
@@ -51,11 +50,10 @@ class Earned:
         For each target, this is 1 - sum_v q_v^k, with q_v the share of all replies that would earn v.
         """
         pooled = np.concatenate(self.rewards)
-        counts = Counter(sample.target for sample in self.samples)
         shares = []
-        for column, target in zip(pooled.T, self.targets, strict=True):
+        for number, column in enumerate(pooled.T):
             q = np.unique(column, return_counts=True)[1] / len(column)
-            shares.append(counts[target] * (1.0 - float((q**k).sum())))
+            shares.append(np.count_nonzero(self.right == number) * (1.0 - float((q**k).sum())))
         return sum(shares) / len(self.samples)
 
 
@@ -68,11 +66,10 @@ class MeanShare:
 
 
 def earn(task: ProbeTask, reward: SSLReward, replies: Mapping[str, Sequence[Completion]]) -> Earned:
-    """Computes the rewards of replies for all targets of a task. The format is not rewarded."""
-    targets = list(dict.fromkeys(sample.target for sample in task.samples))
-    worth = worth_of(task.name, task.ssl, reward)
-    rows: dict[str, _Floats] = {}
-    samples, tables = [], []
+    """Computes the rewards of replies for all targets that their samples may have. The format is not rewarded."""
+    distinct = list(dict.fromkeys(sample.target for sample in task.samples))
+    worth = cache(worth_of(task.name, task.ssl, reward))
+    samples, right, tables = [], [], []
     n_replies = n_unread = 0
     for sample in task.samples:
         texts = []
@@ -81,13 +78,12 @@ def earn(task: ProbeTask, reward: SSLReward, replies: Mapping[str, Sequence[Comp
             n_replies += 1
             n_unread += answer is None
             texts.append(completion.text if reward.scheme == "released" else f"{answer or ''}")
-        for text in texts:
-            if text not in rows:
-                rows[text] = np.array([worth(text, target) for target in targets])
         if texts:
+            targets = task.candidates(sample) if task.ssl.texts else distinct
             samples.append(sample)
-            tables.append(np.array([rows[text] for text in texts]))
-    return Earned(samples, targets, tables, n_replies, n_unread)
+            right.append(targets.index(sample.target))
+            tables.append(np.array([[worth(text, target) for target in targets] for text in texts]))
+    return Earned(samples, np.array(right, np.intp), tables, n_replies, n_unread)
 
 
 def worth_of(name: str, ssl: SSLTask, reward: SSLReward) -> Callable[[str, str], float]:
@@ -119,7 +115,8 @@ def mean_share(values: Sequence[_Floats], pictures: NDArray[np.intp]) -> MeanSha
 def blind_reward(task: ProbeTask, reward: SSLReward) -> float:
     """Returns what the best constant readable answer earns on average, over targets that are equally likely.
 
-    For a task with few answers and for Jigsaw this is exact. For others, the answer that earns most on one half of
+    For a task with few answers and for Jigsaw this is exact. For a task with texts, it is what a random word of the
+    sample's text earns, which is exact, too. For others, the answer that earns most on one half of
     the samples is chosen, and its mean on the other half is computed, and the other way round.
     """
     plain = worth_of(task.name, task.ssl, reward)
@@ -131,6 +128,8 @@ def blind_reward(task: ProbeTask, reward: SSLReward) -> float:
     if task.ssl.few_targets:
         labels = task.ssl.labels
         return max(sum(worth(answer, target) for target in labels) / len(labels) for answer in labels)
+    if task.ssl.texts:
+        return task.ssl.chance * worth(target := task.samples[0].target, target)
     if isinstance(task.ssl, Jigsaw):
         return _blind_jigsaw(task.ssl.k**2, worth)
     targets = [sample.target for sample in task.samples]

@@ -12,7 +12,8 @@ from rich.text import Text
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, plain_table
 from ssl4rl_bench.reports.text.fitting import Narrowing
-from ssl4rl_bench.reports.text.numbers import NO_DATA, bracketed, interval, p_value, percent, points
+from ssl4rl_bench.reports.text.margins import nats, nats_interval
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, p_value, percent, points
 from ssl4rl_bench.signal.advising import DECODE, PREFILL, Advice, TaskAdvice
 from ssl4rl_bench.stats.alignment import TargetEffect
 
@@ -137,4 +138,4 @@ def _seen(row: TaskAdvice) -> list[str]:
 
 
 def _margin(sight: TargetEffect) -> list[str]:
-    return [f"{sight.value:+.3f}", bracketed(sight.ci95, lambda end: f"{end:+.3f}")]
+    return [nats(sight.value), nats_interval(sight.ci95)]

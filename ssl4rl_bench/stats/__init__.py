@@ -9,6 +9,7 @@
 - `power`: detectable effects and required sample sizes.
 - `seeds`: several training seeds of a method.
 - `agreement`: agreement of two readings of the same replies.
+- `clustered`: means of numbers without bounds, over questions that share pictures.
 - `alignment`: whether answers depend on the targets (the forced-choice margin).
 
 This package exports only names of `estimates`, as the other modules need scipy or build on modules that do.

@@ -74,8 +74,21 @@ def margin(blocks: Sequence[Choices], *, replicates: int = REPLICATES, seed: int
     Raises:
         ValueError: there is no sample, or a value is not finite.
     """
-    centred = [_centred(block, np.full(block.values.shape[1], 1.0)) for block in blocks]
-    return _tested(blocks, centred, replicates, seed)
+    return _tested(blocks, [_margins(block) for block in blocks], replicates, seed)
+
+
+def target_margins(block: Choices) -> _Floats:
+    """Computes the margin of each sample's target in nats, shape (samples,). `margin` is their mean.
+
+    Raises:
+        ValueError: there is no sample, or a value is not finite.
+    """
+    return np.asarray(_margins(block)[np.arange(len(block.targets)), block.targets])
+
+
+def _margins(block: Choices) -> _Floats:
+    """Returns the margin of each sample for each answer."""
+    return _centred(block, np.full(block.values.shape[1], 1.0))
 
 
 def alignment(block: Choices, *, replicates: int = REPLICATES, seed: int = 0) -> TargetEffect:
@@ -122,7 +135,7 @@ def _tested(
     is_constant = ties == replicates
     return TargetEffect(
         value=value,
-        ci95=_interval(right, clusters),
+        ci95=clustered_interval(right, clusters),
         p=1.0 if is_constant else float((above + 0.5 * ties + 0.5) / (replicates + 1.0)),
         z=None if is_constant else value / spread,
         n=n,
@@ -130,16 +143,25 @@ def _tested(
     )
 
 
-def _interval(right: _Floats, clusters: _Ints) -> tuple[float, float] | None:
-    sums, sizes = np.bincount(clusters, right), np.bincount(clusters).astype(np.float64)
+def clustered_interval(values: _Floats, clusters: _Ints) -> tuple[float, float] | None:
+    """Computes the 95% interval of a mean over samples, clustered by picture (Student's t).
+
+    Args:
+        values: shape (samples,).
+        clusters: the number of each sample's picture, from 0 without gaps, shape (samples,).
+
+    Returns:
+        The interval; None with fewer than two pictures, or without any variation.
+    """
+    sums, sizes = np.bincount(clusters, values), np.bincount(clusters).astype(np.float64)
     if len(sums) < 2:
         return None
-    variance = mean_variance(np.full(len(sums), 1.0 / len(right)), sums, sizes)
+    variance = mean_variance(np.full(len(sums), 1.0 / len(values)), sums, sizes)
     if variance.value <= 1e-24:
         return None
     from ssl4rl_bench.stats.paired import t_interval
 
-    return t_interval(float(right.mean()), math.sqrt(variance.value), variance.df)
+    return t_interval(float(values.mean()), math.sqrt(variance.value), variance.df)
 
 
 def _permuted(blocks: Sequence[Choices], centred: Sequence[_Floats], replicates: int, seed: int) -> _Floats:

@@ -52,7 +52,7 @@ class LeakBaseline:
     """The accuracy of guesses from one kind of feature."""
 
     name: str
-    """One of `FREE_OF_CONTENT`, or "all statistics"."""
+    """One of `FREE_OF_CONTENT`, or "all statistics"; of a text, as in `text_leaks`."""
     accuracy: float
     """The share of right guesses on images that the classifier was not trained on."""
     ci95: tuple[float, float]
@@ -72,7 +72,7 @@ class LeakBaseline:
     @property
     def leak(self) -> str:
         """One of "yes", "no" and "unclear"; empty for a baseline of the content, which cannot leak."""
-        if self.name not in FREE_OF_CONTENT:
+        if self.name == STATISTICS:
             return ""
         return "yes" if self.differs else "unclear" if self.unclear else "no"
 
@@ -129,16 +129,16 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[LeakBaseline]:
     baselines = []
     for name in (*FREE_OF_CONTENT, STATISTICS):
         if name == CONSTANT:
-            right = _cross_validated(np.zeros((len(cases), 1)), answers, groups, _constant)
+            right = cross_validated(np.zeros((len(cases), 1)), answers, groups, _most_frequent)
         else:
             features = np.array([case.features[name] for case in cases])
-            right = _cross_validated(features, answers, groups, _classifier)
-        accuracy, ci95 = _share(right, groups)
+            right = cross_validated(features, answers, groups, guesser)
+        accuracy, ci95 = share_right(right, groups)
         differs, control, unclear = ci95[0] > chance, None, False
         if name == TRACES:
             features = np.array([case.features[CONTROL] for case in cases])
-            without = _cross_validated(features, answers, groups, _classifier)
-            control, control_ci95 = _share(without, groups)
+            without = cross_validated(features, answers, groups, guesser)
+            control, control_ci95 = share_right(without, groups)
             above = differs or control_ci95[0] > chance
             differs = differs and _gain(right - without, groups) > 0
             unclear = above and not differs
@@ -154,7 +154,7 @@ def _gain(differences: Floats, groups: NDArray[np.int64]) -> float:
     return float(tango(*effective.difference(weights, sums, sizes).counts(0.975))[0])
 
 
-def _share(right: Floats, groups: NDArray[np.int64]) -> tuple[float, tuple[float, float]]:
+def share_right(right: Floats, groups: NDArray[np.int64]) -> tuple[float, tuple[float, float]]:
     """Returns the mean, and its 95% interval clustered by group."""
     sums, sizes, weights = _of_groups(right, groups)
     return float(sums.sum() / sizes.sum()), effective.accuracy_interval(
@@ -170,15 +170,12 @@ def _of_groups(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Float
     return sums, sizes, np.full(len(sizes), 1.0 / sizes.sum())
 
 
-def _cross_validated(
+def cross_validated(
     features: Floats, answers: NDArray[np.str_], groups: NDArray[np.int64], make: Callable[[], Any]
 ) -> Floats:
     """Returns, per case, 1.0 if a classifier that was trained on other images guessed it right, else 0.0."""
-    from sklearn.model_selection import GroupKFold
-
     right = np.zeros(len(answers))
-    folds = GroupKFold(n_splits=min(FOLDS, len(np.unique(groups))))
-    for train, test in folds.split(features, answers, groups):
+    for train, test in folds(groups):
         if len(np.unique(answers[train])) < 2:
             right[test] = answers[test] == answers[train][0]
             continue
@@ -188,14 +185,21 @@ def _cross_validated(
     return right
 
 
-def _constant() -> Any:
+def folds(groups: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yields indices of cases to train on and of cases to test on; no group is in both."""
+    from sklearn.model_selection import GroupKFold
+
+    yield from GroupKFold(n_splits=min(FOLDS, len(np.unique(groups)))).split(groups, groups=groups)
+
+
+def _most_frequent() -> Any:
     from sklearn.dummy import DummyClassifier
 
     return DummyClassifier(strategy="most_frequent")
 
 
-def _classifier() -> Any:
-    """Returns the mean of a linear model and of trees.
+def guesser() -> Any:
+    """Creates a classifier: the mean of a linear model and of trees.
 
     The linear model finds weak effects of many features, the trees find thresholds.
     """

@@ -42,6 +42,24 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeSight:
+    """The forced-choice margin of a checkpoint on a probe, in nats, beside its accuracy."""
+
+    task: str
+    accuracy: float | None
+    chance: float
+    value: float | None
+    """The margin; None without one."""
+    ci95: tuple[float, ...] | None
+    p: float | None
+    n: int
+    form: str = ""
+    """The form in which answers were scored."""
+    reason: str = ""
+    """Why there is no margin."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A line of the history: the judgement of one checkpoint."""
 
@@ -69,6 +87,8 @@ class Entry:
     hint: str | None = None
     """A reason to consider stopping the training."""
     changes: tuple[Change, ...] = field(default=())
+    margins: tuple[ProbeSight, ...] = field(default=())
+    """The margins of the probes; empty in histories from before they existed."""
 
 
 class History:

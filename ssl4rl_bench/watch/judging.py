@@ -11,12 +11,15 @@ from typing import Any
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating import of_runs
 from ssl4rl_bench.gating.judge import Gate, Guarded, Tested
 from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.reports.gate.text import describe_test, worst_first
+from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.margins import margin_of
 from ssl4rl_bench.watch.hint import find_changes, hint
-from ssl4rl_bench.watch.history import BASELINE, Entry
+from ssl4rl_bench.watch.history import BASELINE, Entry, ProbeSight
 from ssl4rl_bench.watch.layouts import place_of
 
 BEST = "the best accepted so far"
@@ -79,6 +82,7 @@ def judge_checkpoint(
     step, part = place_of(name) or (0, 0)
 
     def entry(**values: Any) -> Entry:
+        values["margins"] = margins_of(candidate)
         return Entry(name, step, part, candidate.spec.fingerprint, run, terms.digest, **values)
 
     if baseline is None:
@@ -107,6 +111,28 @@ def judge_checkpoint(
         ),
         judged,
     )
+
+
+def margins_of(run: Evaluated) -> tuple[ProbeSight, ...]:
+    """Returns the margins of a run's probes, in the order of its tasks."""
+    out = []
+    for task, scored in dig(run.result, "tasks").items():
+        if probe := dig(scored, "probe"):
+            margin = margin_of(run.result, task)
+            out.append(
+                ProbeSight(
+                    task=task,
+                    accuracy=probe["accuracy"]["value"],
+                    chance=float(probe["chance"]),
+                    value=margin.value,
+                    ci95=margin.ci95,
+                    p=margin.p,
+                    n=margin.n,
+                    form=clean(margin.form),
+                    reason=clean(margin.reason, 200),
+                )
+            )
+    return tuple(out)
 
 
 def family_of(folder: Path) -> str:

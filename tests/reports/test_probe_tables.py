@@ -18,10 +18,12 @@ from rich.table import Table
 from ssl_pictures import noise
 
 from ssl4rl_bench.core import images
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.result.probe_sheet import _spread, probe_sheet
 from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table, probes_to_markdown
 from ssl4rl_bench.reports.result.rereading import Reread, reread_json, reread_table
 from ssl4rl_bench.reports.result.tables import card_table, leaf_table, reading_line, status_line, to_markdown
+from ssl4rl_bench.reports.text.margins import MARGIN, margin_lines
 from ssl4rl_bench.stats.agreement import Kappa, kappa
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 
@@ -63,8 +65,35 @@ def row_of(result: dict[str, Any], task: str = ROTATION) -> list[str]:
 def test_a_probe_has_its_accuracy_chance_and_what_is_above_chance() -> None:
     # (0.40 - 0.25) / 0.75 is 0.20.
     assert row_of(result(**{ROTATION: probe()})) == [
-        r"ssl\_rotation\_90", "m", "40.00", "[35.00, 45.00]", "25.00", "20.00", "–", "200", "1.50",
+        r"ssl\_rotation\_90", "m", "40.00", "[35.00, 45.00]", "25.00", "20.00", "–", "–", "200", "1.50",
     ]  # fmt: skip
+
+
+def test_the_margin_of_a_run_stands_beside_its_accuracy_in_nats() -> None:
+    made = probe()
+    made["probe"]["margin"] = {"value": -0.0004, "ci95": [-0.016, 0.007], "p": 0.0004, "n": 200, "form": "…"}
+    assert row_of(result(**{ROTATION: made}))[6:9] == ["+0.000", "[-0.016, +0.007]", "<0.001"]
+
+
+def test_a_missing_margin_is_a_dash_with_its_reason_and_never_zero() -> None:
+    made, form = probe(), "<answer>…</answer>"
+    made["probe"]["margin"] = {"value": None, "n": 0, "reason": "engine mock gives no likelihoods of answers"}
+    with_margin = probe()
+    with_margin["probe"]["margin"] = {
+        **{"value": 0.1, "ci95": None, "p": 0.02, "n": 180, "form": form + "\x1b[31m"},
+        **{"n_left_out": 20, "n_candidates": 4},
+    }
+    results = [result("m", **{ROTATION: made}), result("new", **{ROTATION: with_margin})]
+    assert row_of(results[0])[6:8] == ["–", "–"]
+    assert margin_lines(results, [ROTATION]) == [
+        MARGIN,
+        "ssl_rotation_90 of m: no margin, as engine mock gives no likelihoods of answers.",
+        "ssl_rotation_90 of new: margin of 180 samples over at most 4 answers in the form "
+        f"{clean(form + chr(27))}[31m; 20 samples are left out.",
+    ]
+    assert margin_lines([result(**{ROTATION: probe()})], [ROTATION]) == [
+        "ssl_rotation_90: no margin, as the run was scored by a version without margins."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +112,7 @@ def test_a_chance_that_rounding_moves_just_above_the_accuracy_shows_no_minus_zer
 
 def test_parts_are_named_in_the_tables_order_and_unknown_ones_left_out() -> None:
     made = result(**{ROTATION: probe(0.4, 0.25, closeness=0.55, per_position=0.6, secret=0.1)})
-    assert row_of(made)[6] == "60.00 per place, 55.00 closeness"
+    assert row_of(made)[7] == "60.00 per place, 55.00 closeness"
 
 
 def test_tasks_that_are_no_probes_and_runs_without_one_have_no_row() -> None:

@@ -155,7 +155,7 @@ def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
 
 def test_a_whole_line_that_is_no_record_is_corrupt(tmp_path: Path) -> None:
     body = b'{"id":"1"}'
-    (tmp_path / "j").write_bytes(body[:-1] + journal._crc_field(body) + b"\n")
+    (tmp_path / "j").write_bytes(body[:-1] + journal.crc_field(body) + b"\n")
     assert list(read_journal(tmp_path / "j")) == [BadLine(1, torn=False)]
 
 

@@ -12,14 +12,18 @@ import numpy as np
 import pytest
 from guesser import Guesser
 
+import ssl4rl_bench as sb
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.core.types import Completion
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.core.types import Completion, Request
 from ssl4rl_bench.engines import EngineOptions
+from ssl4rl_bench.score.forced_choice import forced_choice
 from ssl4rl_bench.signal import Advice, advise, advising
-from ssl4rl_bench.signal.asking import AdviseSettings, settings_of
+from ssl4rl_bench.signal.asking import AdviseSettings, ask, settings_of
 from ssl4rl_bench.signal.rewards import blind_reward, earn
 from ssl4rl_bench.signal.tables import advice_json, advice_lines, advice_markdown
 from ssl4rl_bench.signal.verdicts import verdict_of
+from ssl4rl_bench.stats.alignment import alignment, choices
 from ssl4rl_bench.task.registry import load_probe
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 from ssl4rl_bench.train.rewards import make_reward
@@ -40,6 +44,21 @@ def measured(monkeypatch: pytest.MonkeyPatch, n: int = 130, task: str = TASK, **
     monkeypatch.setattr(advising, "load_tasks", lambda *_: loaded)
     settings = AdviseSettings("tiny-base", (task,), n_pictures=n, engine="mock")
     return advise(settings)
+
+
+def test_advise_is_public_and_has_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[ProbeTask] = [probe(TASK, 20)]
+    monkeypatch.setattr(advising, "engine_for", lambda *_: Guesser(loaded[0], sight=0.5))
+    monkeypatch.setattr(advising, "load_tasks", lambda *_: loaded)
+    advice = sb.advise("m", TASK, pictures=20, replies=2, engine="mock", options={"dtype": "float32"})
+    assert advice.settings.options.dtype == "float32"
+    (row,), (record,) = advice.tasks, advice.table().to_dict("records")
+    assert row.choice is not None and row.choice.sight.ci95 is not None
+    assert (record["task"], record["verdict"], record["n_pictures"]) == (TASK, "too few to tell", 20)
+    assert (record["margin"], record["margin_low"]) == (row.choice.sight.value, row.choice.sight.ci95[0])
+    assert (record["by_looking"], record["p_margin"]) == (row.alignment.value, row.p_margin)
+    with pytest.raises(UsageError, match="--model is missing"):
+        sb.advise(tasks=[TASK])
 
 
 @pytest.mark.slow
@@ -96,6 +115,29 @@ def test_the_outputs_have_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_the_rules(arguments: tuple[Any, ...], verdict: str) -> None:
     assert verdict_of(*arguments) == verdict
+
+class Reader(Guesser):
+    """Prefers some words to others, whatever the picture shows."""
+
+    def logits(self, request: Request) -> np.ndarray:
+        words = self.task.candidates(request.sample)
+        return super().logits(request) + np.array([seed_of(word) % 3 for word in words])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", [{}, {"bias": 1.0}, {"sight": 1.0}])
+def test_preferring_some_words_of_a_caption_is_not_sight(planted: dict[str, float]) -> None:
+    task = load_probe("ssl_caption_easy", data="scenes:advise:130:attribute_recognition")
+    engine = Reader(task, **planted)
+    asked = ask(task, engine, AdviseSettings("tiny-base", (task.name,), replies=4))
+    earned = earn(task, make_reward([task.name]), asked.replies)
+    assert {table.shape for table in earned.rewards} == {(4, 6)}
+    table = np.array([group.mean(axis=0) for group in earned.rewards])
+    choice = forced_choice(task, engine, asked.replies)
+    assert choice is not None and choice.n_candidates == 6 and choice.n_failed == 0
+    for p in (alignment(choices(table, earned.right, earned.pictures())).p, choice.sight.p):
+        assert p < 0.001 if "sight" in planted else p > 0.01
+
 
 
 @pytest.mark.parametrize(

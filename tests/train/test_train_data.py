@@ -103,10 +103,10 @@ def test_forms_are_made_of_every_task_of_the_card_s_kinds(
         if (ssl := load_taskfile(name).ssl)
         and ssl["kind"] in ("contrastive", "jigsaw", "position", "rotation")
     )
-    used = [picture for form in forms.forms for sample in form.samples for picture in sample]
+    used = [picture for form in forms.forms for sample in form.samples for picture in sample.pictures]
     assert used == list(range(len(pool.questions), len(pool.questions) + len(pictures)))
     assert all(len(form.samples) == 2 for form in forms.forms)
-    assert {len(form.samples[0]) for form in forms.forms if form.task.kind == "jigsaw"} == {4, 9, 16}
+    assert {len(form.samples[0].pictures) for form in forms.forms if form.task.kind == "jigsaw"} == {4, 9, 16}
 
 
 def test_a_form_depends_on_its_number_alone_and_asks_as_the_task_does(
@@ -119,9 +119,9 @@ def test_a_form_depends_on_its_number_alone_and_asks_as_the_task_does(
     asked = set()
     for form in forms.forms:
         for style in forms.styles:
-            (message,) = form.task.messages([blank] * len(form.samples[0]), style)
+            (message,) = form.task.messages([blank] * len(form.samples[0].pictures), style)
             *shown, text = message.content
-            assert len(shown) == len(form.samples[0]) and isinstance(text, TextPart)
+            assert len(shown) == len(form.samples[0].pictures) and isinstance(text, TextPart)
             asked.add(text.text)
     assert {e.prompt for e in examples} <= asked
 
@@ -148,7 +148,7 @@ def test_a_task_that_can_use_no_picture_is_named(pool: ExamplePool, monkeypatch:
     class Never:
         pairs, identity = False, "never/1"
 
-        def corrupt(self, *_: Any) -> Any:
+        def corrupt_drawing(self, *_: Any) -> Any:
             raise Unusable("it is never usable")
 
     monkeypatch.setattr(ssl_sft, "load_ssl", lambda name: (None, Never()))

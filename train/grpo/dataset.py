@@ -16,6 +16,7 @@ from ssl4rl_bench.core.types import Sample
 from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.inputs import chat_messages, load_processor
 from ssl4rl_bench.task.pictures import Selection
+from ssl4rl_bench.task.ssl import Corrupted
 from ssl4rl_bench.train import overlap
 from ssl4rl_bench.train.data import RowSettings, TrainingSet, TrainingTask, training_tasks
 from ssl4rl_bench.train.grpo.job import TrainingJob
@@ -187,14 +188,15 @@ class _Tokens:
     def __init__(self, processor: Any) -> None:
         self.image_processor = processor.image_processor
         self.merged = processor.image_processor.merge_size**2
-        self.text: dict[tuple[str, int], int] = {}
+        self.text: dict[tuple[str, int, str], int] = {}
         self.processor = processor
 
-    def __call__(self, a: TrainingTask, shown: Any) -> tuple[int, int]:
-        """Returns the number of tokens in the task's prompt with the images shown, and in the images alone."""
-        key = (a.name, len(shown))
+    def __call__(self, a: TrainingTask, sample: Corrupted) -> tuple[int, int]:
+        """Returns the number of tokens in a sample's prompt, and in its images alone."""
+        shown = sample.images
+        key = (a.name, len(shown), sample.text)
         if key not in self.text:
-            content = [*({"type": "image"} for _ in shown), {"type": "text", "text": a.prompt}]
+            content = [*({"type": "image"} for _ in shown), {"type": "text", "text": a.prompt(sample.text)}]
             chat = self.processor.apply_chat_template(
                 [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
             )

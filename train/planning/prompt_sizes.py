@@ -20,8 +20,8 @@ from ssl4rl_bench.datasets.validation import refuse_validation
 from ssl4rl_bench.engines.checkpoints.served import chat_template, served
 from ssl4rl_bench.engines.template_child import make_environment
 from ssl4rl_bench.task.pictures import open_source, split_of
+from ssl4rl_bench.task.pictures.drawn import DrawnSet
 from ssl4rl_bench.task.pictures.making import Opened, corrupt
-from ssl4rl_bench.task.pictures.sources import DRAWN, drawings
 from ssl4rl_bench.task.registry import task_images
 from ssl4rl_bench.task.ssl import Unusable
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
@@ -42,6 +42,8 @@ TOKEN_SIDE = 28
 CountText = Callable[[str, int], int]
 """Returns the tokens of a chat, excluding those of the images, given the prompt's text and number of
 images."""
+NamedImage = tuple[str, EncodedImage]
+"""An image and its name in its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +147,12 @@ def text_counter(folder: Path) -> CountText | None:
 
 
 def measure(
-    recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage], shape: ModelShape | None = None
+    recipe: Recipe, folder: Path | None, encoded: Sequence[NamedImage], shape: ModelShape | None = None
 ) -> PromptSizes:
     """Makes the prompts of the first epoch for each task and image of a sample, and measures them.
 
     Args:
+        encoded: the images, as `sample` returns them.
         folder: folder of the base. Without it or its tokenizer, only the tokens of the images are counted.
         shape: shape of the base; if it is unknown, images are counted as by Qwen2.5-VL.
     """
@@ -162,7 +165,7 @@ def measure(
     short = [{name: one for name, one in sizes.items() if one.total <= limit} for sizes in by_image]
     used = [sized for sizes in short for sized in sizes.values()]
     if not used:
-        drawn = _of_images(tasks, _drawn("dev", 1), (*PIXELS[QWEN25], side), None)
+        drawn = _of_images(tasks, _drawn(DrawnSet("dev", 1)), (*PIXELS[QWEN25], side), None)
         return PromptSizes(
             _mean(tasks, drawn, lambda sized: sized.pictures),
             over_long=len(made),
@@ -211,7 +214,7 @@ def _mean(
 
 def _of_images(
     tasks: Sequence[TrainingTask],
-    encoded: Sequence[EncodedImage],
+    encoded: Sequence[NamedImage],
     resizing: tuple[int, int, int],
     count: CountText | None,
 ) -> list[dict[str, _Sizes]]:
@@ -222,24 +225,24 @@ def _of_images(
     """
     by_image: list[dict[str, _Sizes]] = []
     until = time.monotonic() + SECONDS
-    for image in encoded:
+    for name, image in encoded:
         if time.monotonic() > until and {name for sizes in by_image for name in sizes} >= {
             a.name for a in tasks
         }:
             break
         with suppress(images.ImageError):
-            opened, sizes = Opened.of(image), dict[str, _Sizes]()
+            opened, sizes = Opened.of(image, name), dict[str, _Sizes]()
             for a in tasks:
                 with suppress(Unusable):
-                    shown = corrupt(a.task, opened)[0].images
-                    seen = sum(tokens_of(*one.size, *resizing) for one in shown)
-                    text = count(a.prompt, len(shown)) if count else 0
-                    sizes[a.name] = _Sizes(len(shown), seen, text)
+                    made = corrupt(a.task, opened)[0]
+                    seen = sum(tokens_of(*one.size, *resizing) for one in made.images)
+                    text = count(a.prompt(made.text), len(made.images)) if count else 0
+                    sizes[a.name] = _Sizes(len(made.images), seen, text)
             by_image.append(sizes)
     return by_image
 
 
-def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
+def sample(recipe: Recipe) -> tuple[int | None, list[NamedImage]]:
     """Returns the number of a recipe's images, before any are left out, and an even sample of up to `SAMPLE`.
 
     Files are listed and drawings are counted. The hub is not accessed: for images on the hub, the number is
@@ -251,13 +254,13 @@ def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
     """
     spec, ratio, limit = recipe.data.images, recipe.data.split, recipe.data.limit
     refuse_validation(spec)
-    if match := DRAWN.fullmatch(spec):
+    if (drawn := DrawnSet.parse(spec)) is not None:
         from ssl4rl_bench.task import scenes
 
-        per_leaf = int(match[2]) if match[2] else None
-        total = sum(per_leaf or leaf.n_dev for leaf in scenes.LEAVES)
-        few = SAMPLE // len(scenes.LEAVES)
-        encoded = list(_drawn(match[1] or "dev", min(few, per_leaf or few)))
+        leaves = [leaf for leaf in scenes.LEAVES if drawn.leaf in (None, leaf.name)]
+        total = sum(drawn.per_leaf or leaf.n_dev for leaf in leaves)
+        few = SAMPLE // len(leaves)
+        encoded = list(_drawn(replace(drawn, per_leaf=min(few, drawn.per_leaf or few))))
     elif not Path(spec).expanduser().exists() and _elsewhere(spec):
         return None, []
     else:
@@ -269,10 +272,10 @@ def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
             encoded = []
             for located in source.images[:: max(1, total // wanted)][:wanted]:
                 with suppress(images.ImageError, OSError):
-                    encoded.append(images.from_bytes(located.read()))
+                    encoded.append((located.name, images.from_bytes(located.read())))
     if ratio is not None:
         total = round(total * ratio)
-        encoded = [image for image in encoded if split_of(image.sha256, ratio) == "train"]
+        encoded = [(name, image) for name, image in encoded if split_of(image.sha256, ratio) == "train"]
     return total if limit is None else min(total, limit), encoded[:SAMPLE]
 
 
@@ -286,5 +289,5 @@ def _elsewhere(spec: str) -> bool:
 
 
 @cache
-def _drawn(stream: str, per_leaf: int) -> tuple[EncodedImage, ...]:
-    return tuple(images.from_bytes(data) for _, data in drawings(stream, per_leaf))
+def _drawn(drawn: DrawnSet) -> tuple[NamedImage, ...]:
+    return tuple((name, images.from_bytes(data)) for name, data in drawn.pictures())

@@ -22,7 +22,7 @@ from ssl4rl_bench.core.types import (
 )
 from ssl4rl_bench.datasets.validation import refuse_validation
 from ssl4rl_bench.task.mmbench.task import load_mmbench
-from ssl4rl_bench.task.pictures.sources import DRAWN
+from ssl4rl_bench.task.pictures.drawn import DrawnSet
 from ssl4rl_bench.task.registry import load_task, select_images
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.replay.settings import ReplayPart
@@ -30,7 +30,6 @@ from ssl4rl_bench.train.replay.settings import ReplayPart
 SCENES = "scenes"
 DESCRIBE = "Describe the image."
 """What is asked about the images of a source without questions."""
-_DEV = "dev"
 """The stream of scenes that is evaluated."""
 
 
@@ -68,11 +67,10 @@ def load_pool(part: ReplayPart, *, transductive: bool) -> ReplayPool:
     """
     name, _, data = part.questions.partition("=")
     refuse_validation(data or part.questions)
-    if drawn := DRAWN.fullmatch(part.questions):
-        stream, per_leaf = drawn[1] or _DEV, int(drawn[2]) if drawn[2] else None
-        if stream == _DEV and not transductive:
+    if (drawn := DrawnSet.parse(part.questions)) is not None:
+        if drawn.is_benchmark and not transductive:
             raise _evaluated(part.questions, f'"{SCENES}:train"')
-        pool = _of_task(part, _drawn_questions(part, stream, per_leaf))
+        pool = _of_task(part, _drawn_questions(part, drawn))
     elif not Path(part.questions).expanduser().exists() and (data or full_name(name) in task_names()):
         if not transductive and _is_evaluation(name, data):
             raise _evaluated(part.questions, f'"{name}=DATA" with other data')
@@ -85,13 +83,13 @@ def load_pool(part: ReplayPart, *, transductive: bool) -> ReplayPool:
     return pool
 
 
-def _drawn_questions(part: ReplayPart, stream: str, per_leaf: int | None) -> Task:
+def _drawn_questions(part: ReplayPart, drawn: DrawnSet) -> Task:
     """Returns the questions of a stream of `scenes`."""
     from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
 
-    rows = enumerate(scenes.rows(stream, per_leaf=per_leaf), start=1)
+    rows = enumerate(scenes.rows(drawn.stream, None, drawn.per_leaf, drawn.leaf), start=1)
     return load_mmbench(
-        dataclasses.replace(load_taskfile(SCENES), split=stream),
+        dataclasses.replace(load_taskfile(SCENES), split=drawn.stream),
         [(f"row {number}", row) for number, row in rows],
         source=part.questions,
         where=part.questions,
@@ -106,8 +104,8 @@ def _is_evaluation(name: str, data: str) -> bool:
     if not data:
         return True
     if task.kind == "ssl":
-        drawn = DRAWN.fullmatch(data)
-        return drawn is not None and (drawn[1] or _DEV) == _DEV
+        drawn = DrawnSet.parse(data)
+        return drawn is not None and drawn.is_benchmark
     hub = None if Path(data).expanduser().exists() else HubName.parse(data)
     return hub is not None and hub.repo == task.dataset_path
 

@@ -9,18 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.task.pictures.making import prompt_text
 from ssl4rl_bench.task.registry import load_ssl
-from ssl4rl_bench.task.ssl import SSLTask, Unusable
+from ssl4rl_bench.task.ssl import Corrupted, SSLTask, Unusable
 from ssl4rl_bench.task.ssl.jigsaw import Jigsaw
 from ssl4rl_bench.train.tiny.scenes_sft import Example, ExamplePool, styled
 
 TRIES = 100
 """Pictures to try until a task can use one."""
+
+
+class FormSample(NamedTuple):
+    """A sample without its answer."""
+
+    pictures: tuple[int, ...]
+    """Indices into the trainer's list."""
+    text: str
+    """`Corrupted.text`."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,7 @@ class Form:
     task: SSLTask
     weight: float
     """Weight of the task; tasks are drawn in proportion to their weights."""
-    samples: tuple[tuple[int, ...], ...]
-    """The pictures of each sample, as indices into the trainer's list."""
+    samples: tuple[FormSample, ...]
 
 
 @dataclass(frozen=True)
@@ -54,17 +62,17 @@ class Forms:
         dice = Random(seed_of("ssl sft batch", self.seed, i // self.batch_size))
         form = dice.choices(self.forms, [form.weight for form in self.forms])[0]
         style = rng.choice(self.styles)
-        prompt = prompt_text(form.task, style)
-        pictures, answer = rng.choice(form.samples), any_answer(form.task, rng)
-        return Example(pictures, prompt, styled(answer, answer, style))
+        pictures, text = rng.choice(form.samples)
+        answer = any_answer(form.task, rng, text)
+        return Example(pictures, prompt_text(form.task, style, text), styled(answer, answer, style))
 
 
-def any_answer(task: SSLTask, rng: Random) -> str:
-    """Draws one of the task's valid answers, all with the same probability."""
+def any_answer(task: SSLTask, rng: Random, text: str = "") -> str:
+    """Draws one of the valid answers to a sample with this text, all with the same probability."""
     if isinstance(task, Jigsaw):
         n = task.k**2
         return ",".join(map(str, rng.sample(range(1, n + 1), n)))
-    return rng.choice(task.labels)
+    return rng.choice(task.candidates(text))
 
 
 def make_forms(
@@ -96,19 +104,21 @@ def make_forms(
         for n in range(per_task):
             made = _made(task, pool, seed_of("ssl sft pictures", seed, task.identity, n))
             start = len(pool.questions) + len(pictures)
-            samples.append(tuple(range(start, start + len(made))))
-            pictures += made
+            samples.append(FormSample(tuple(range(start, start + len(made.images))), made.text))
+            pictures += made.images
         forms.append(Form(task, weight, tuple(samples)))
     return Forms(seed, batch_size, tuple(forms), tuple(styles)), pictures
 
 
-def _made(task: SSLTask, pool: ExamplePool, seed: int) -> tuple[Any, ...]:
+def _made(task: SSLTask, pool: ExamplePool, seed: int) -> Corrupted:
     rng = Random(seed)
     for _ in range(TRIES):
-        image, other = (rng.choice(pool.questions).drawn.image.convert("RGB") for _ in range(2))
+        first, second = (rng.choice(pool.questions).drawn for _ in range(2))
+        image, other = first.image.convert("RGB"), second.image.convert("RGB")
         alone = not task.pairs or rng.random() < 0.5
         try:
-            return task.corrupt(image, rng.getrandbits(63), None if alone else other).images
+            bits = rng.getrandbits(63)
+            return task.corrupt_drawing(image, first.shapes, bits, None if alone else other)
         except Unusable:
             continue
     raise DataError(

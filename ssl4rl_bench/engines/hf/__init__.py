@@ -11,6 +11,7 @@
 | `sharing` | answers batches with shared prompts, for the Qwen-VL families |
 | `rows`, `cache` | replies in progress; their keys and values |
 | `forced` | log-likelihoods of given replies |
+| `looking` | the attention of the last token to an image, by layer |
 | `attention` | attention without copies of keys and values |
 | `sampling` | draws the next token, with a seed per request |
 """

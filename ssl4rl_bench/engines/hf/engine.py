@@ -18,6 +18,9 @@ from ssl4rl_bench.engines.stopwatch import Stopwatch
 from ssl4rl_bench.engines.swapping import load_weights, same_kind
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ssl4rl_bench.engines.checkpoints.weights import Model
     from ssl4rl_bench.engines.hf.network import Item, Network, Prepared
 
@@ -115,6 +118,18 @@ class HfEngine:
             yield from _likelihoods(
                 network, [(request, prompt, texts[id(request)]) for request, prompt in items]
             )
+
+    def image_attention(
+        self, requests: Iterable[Request]
+    ) -> Iterator[tuple[Request, NDArray[np.float64] | str]]:
+        """Implements `capabilities.ShowsAttention`."""
+        source = iter(requests)
+        while window := list(islice(source, self._batch_size)):
+            network = self._load()
+            items, failed = _prepare(network, window)
+            yield from ((request, completion.error or "") for request, completion in failed)
+            maps = network.image_attention([prompt for _, prompt in items])
+            yield from zip((request for request, _ in items), maps, strict=True)
 
     @property
     def capacity(self) -> int:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
@@ -20,6 +20,10 @@ from ssl4rl_bench.engines.hf import sampling as draws
 from ssl4rl_bench.engines.hf.grouping import Family, Key
 from ssl4rl_bench.engines.hf.prompts import process
 from ssl4rl_bench.engines.inputs import Prompter, too_long
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _PER_TOKEN = frozenset({"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"})
 
@@ -155,6 +159,18 @@ class Network:
             pairs: prompts with non-empty texts.
         """
         return [[self._likelihood(prompt, text) for text in texts] for prompt, texts in pairs]
+
+    def image_attention(self, prompts: Sequence[Prepared]) -> list[NDArray[np.float64] | str]:
+        """Returns for each prompt the attention of its last token to its image, or the reason why there is none.
+
+        Arrays have the shape (layers, rows, columns) of the image's tokens; attention is the mean over heads.
+
+        Raises:
+            EngineError: the structure of the model is not known.
+        """
+        raise EngineError(
+            f"the attention of a {self.model.config.model_type} is not known by layer: add --no-layers"
+        )
 
     def _likelihood(self, prompt: Prepared, text: str) -> float:
         import torch

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ssl4rl_bench.core.types import Message, Sampling
-from ssl4rl_bench.engines.hf import attention, forced
+from ssl4rl_bench.engines.hf import attention, forced, looking
 from ssl4rl_bench.engines.hf.cache import KeyValues
 from ssl4rl_bench.engines.hf.grouping import Family, chunks
 from ssl4rl_bench.engines.hf.network import Item, Network, Prepared
@@ -21,6 +21,9 @@ from ssl4rl_bench.engines.hf.prompts import IMAGE, Preparer, VisualPrompt
 from ssl4rl_bench.engines.hf.rows import Part, Row, RowBatch
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ssl4rl_bench.engines.inputs import Prompter
 
 _FAMILIES = frozenset({"qwen2_vl", "qwen2_5_vl", "qwen3_vl"})
@@ -127,6 +130,18 @@ class SharingNetwork(Network):
                 for family, members in zip(chunk, replies, strict=True):
                     out[members[0].owner] = list(itertools.islice(values, len(family)))
         return out
+
+    def image_attention(self, prompts: Sequence[Prepared]) -> list[NDArray[np.float64] | str]:
+        """See `Network.image_attention`."""
+        import torch
+
+        texts = [cast(VisualPrompt, prompt) for prompt in prompts]
+        merge = int(self.model.config.vision_config.spatial_merge_size)
+        with torch.inference_mode():
+            self._encode(texts)
+            with looking.recording(self._inner.language_model.config) as rows:
+                self._computed([[prompt] for prompt in texts], [0] * len(texts))
+        return looking.image_maps(texts, rows.layers, merge)
 
     def _row(self, item: Item, start: int, sampling: Sampling, began: float) -> Row:
         import torch

@@ -23,6 +23,7 @@ from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task.registry import load_ssl, load_task
 from ssl4rl_bench.task.ssl import SSLTask, make_task
+from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,10 +48,11 @@ def process_docs(dataset: Any) -> Any:
         path = str(_task_file(dataset["text"], Path(folder)))
         declared, _ = load_ssl(path)
         task = load_task(path)
+    texts = task.texts if isinstance(task, ProbeTask) else {}
     copies = Counter(sample.group for sample in task.samples)
     features = datasets.Features(
         {
-            **dict.fromkeys(("id", "group", "ssl", "target", "data_sha256"), datasets.Value("string")),
+            **dict.fromkeys(("id", "group", "ssl", "text", "target", "data_sha256"), datasets.Value("string")),
             **dict.fromkeys(("l1", "l2", "l3"), datasets.Value("string")),
             **dict.fromkeys(("roll", "copies"), datasets.Value("int64")),
             "images": datasets.Sequence(datasets.Image(decode=False)),
@@ -63,6 +65,7 @@ def process_docs(dataset: Any) -> Any:
             "roll": sample.roll,
             "copies": copies[sample.group],
             "ssl": canonical_json(declared.ssl),
+            "text": texts.get(sample.id, ""),
             "target": sample.target,
             **asdict(sample.categories),
             "data_sha256": task.data_sha256,
@@ -81,7 +84,7 @@ def doc_to_visual(doc: Doc) -> list[Image.Image]:
 def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
     """Returns the prompt in the style that the task file names. Does not need the images."""
     style = (lmms_eval_specific_kwargs or {}).get("prompt", "ssl4rl")
-    messages = _ssl(doc["ssl"]).messages((), style)
+    messages = _ssl(doc["ssl"]).messages((), style, doc["text"])
     return "\n".join(part.text for part in parts_of(messages, TextPart))
 
 

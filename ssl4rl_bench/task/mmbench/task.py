@@ -25,7 +25,7 @@ from ssl4rl_bench.core.types import (
 )
 from ssl4rl_bench.task import extract, prompts
 from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
-from ssl4rl_bench.task.editions import source_warning
+from ssl4rl_bench.task.editions import SourceCheck
 from ssl4rl_bench.task.mmbench.circular import Checked, Copy, check_rows, defect, with_images
 from ssl4rl_bench.task.mmbench.rows import MMBenchRow, Problem
 from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, categories, edition_warning
@@ -145,6 +145,7 @@ def load_mmbench(
         raise UsageError(
             f"{task.name} has an unknown edition {task.edition}{suggestion} ({', '.join(EDITIONS)})."
         )
+    published = SourceCheck(task.source, file)
     more: list[Problem] = []
     if isinstance(located, Checked):
         checked, rows = located, located.rows
@@ -177,22 +178,21 @@ def load_mmbench(
         sampling=task.sampling,
         n_groups_skipped=n_skipped,
         columns=task.columns,
-        warnings=tuple(_warnings(task, checked, file)),
+        warnings=tuple(_warnings(task, checked, published)),
         partial_reasons=tuple(reasons),
         data_sha256=rows_digest(rows),
     )
 
 
-def _warnings(task: TaskFile, checked: Checked, file: Path | None) -> Iterator[str]:
+def _warnings(task: TaskFile, checked: Checked, published: SourceCheck) -> Iterator[str]:
     """Yields the warnings about the data, one sentence per warning."""
     leaves = {row.group: categories(row.category, row.l2).l3 for row in checked.rows}
-    n_rows, published = len(checked.rows), None
+    n_rows = len(checked.rows)
+    differs = published.warning(n_rows)
     if task.edition is not None:
-        published = edition_warning(task.edition, Counter(leaves.values()), n_rows)
-    if published is None and task.source is not None:
-        published = source_warning(task.source, file, n_rows)
-    if published is not None:
-        yield published
+        differs = edition_warning(task.edition, Counter(leaves.values()), n_rows) or differs
+    if differs is not None:
+        yield differs
     if not checked.circular:
         yield "There are no circular copies: CircularEval is the same as plain accuracy here."
     if checked.nan_is_missing:

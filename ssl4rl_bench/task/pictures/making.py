@@ -8,12 +8,16 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.core.types import EncodedImage, TextPart
+from ssl4rl_bench.task.pictures.drawn import shapes_of
 from ssl4rl_bench.task.ssl.base import Corrupted, SSLTask, Unusable
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from ssl4rl_bench.task.scenes.question import PlacedShape
 
 ALONE, OTHER = "alone", "other"
 N_PARTNERS = 8
@@ -28,15 +32,21 @@ class Opened:
     pixels: Image.Image = field(repr=False)
     plain: bool
     """Whether every reader decodes the encoded bytes to these pixels (`images.decode_and_report`)."""
+    name: str = ""
+    """Its name in its source (`ImageLocation.name`), by which a built-in drawing is recognised."""
 
     @classmethod
-    def of(cls, encoded: EncodedImage) -> Opened:
+    def of(cls, encoded: EncodedImage, name: str = "") -> Opened:
         """Decodes an image.
 
         Raises:
             ImageError: as `images.decode`.
         """
-        return cls(encoded, *images.decode_and_report(encoded))
+        return cls(encoded, *images.decode_and_report(encoded), name)
+
+    def shapes(self) -> tuple[PlacedShape, ...] | None:
+        """Returns what the picture shows; None if it is not a built-in drawing (`drawn.shapes_of`)."""
+        return shapes_of(self.name, self.encoded.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,8 @@ class Made:
     images: tuple[EncodedImage, ...]
     """In the order shown, losslessly encoded; an image shown unchanged keeps the bytes of the source."""
     target: str
+    text: str
+    """`Corrupted.text`."""
     sources: tuple[str, ...]
     """SHA-256 of the image, and of the other image if there is one."""
 
@@ -59,15 +71,18 @@ class Made:
         return f"{self.sources[0][:24]}-{self.index}{role}"
 
 
-def prompt_text(task: SSLTask, style: str) -> str:
+def prompt_text(task: SSLTask, style: str, text: str = "") -> str:
     """Returns the text of a task's prompt in a prompt style; it comes after all images.
+
+    Args:
+        text: the sample's own text (`Corrupted.text`).
 
     Raises:
         UsageError: for a style that SSL tasks do not have.
     """
-    text = task.messages((), style)[0].content[-1]
-    assert isinstance(text, TextPart)
-    return text.text
+    part = task.messages((), style, text)[0].content[-1]
+    assert isinstance(part, TextPart)
+    return part.text
 
 
 def seed_for(task: SSLTask, sha256: str, index: int, role: str = ALONE) -> int:
@@ -88,8 +103,16 @@ def corrupt(
 
     Raises:
         Unusable: if the task cannot make such a sample of the image.
+        UsageError: if the task needs a built-in drawing, and the image is not one.
     """
     seed = seed_for(task, image.encoded.sha256, index, role)
+    if task.drawings_only:
+        if (shapes := image.shapes()) is None:
+            raise UsageError(
+                f"{task.kind} asks about built-in drawings only, and {image.name or 'an image'} is not one: "
+                "give --images scenes, or leave the task out"
+            )
+        return task.corrupt_drawing(image.pixels, shapes, seed), (image,)
     if role == ALONE:
         return task.corrupt(image.pixels, seed), (image,)
     why = "there is no other image to show with it"
@@ -110,7 +133,7 @@ def make(task: SSLTask, image: Opened, index: int = 0, partners: Iterable[Opened
         partners: As for `corrupt`.
 
     Raises:
-        Unusable: if the task cannot make a sample of the image.
+        Unusable, UsageError: as `corrupt`.
     """
     return [_encoded(*corrupt(task, image, index, role, partners), role, index) for role in roles(task)]
 
@@ -130,5 +153,6 @@ def _encoded(corrupted: Corrupted, sources: tuple[Opened, ...], role: str, index
         index=index,
         images=tuple(done[id(image)] for image in corrupted.images),
         target=corrupted.target,
+        text=corrupted.text,
         sources=tuple(source.encoded.sha256 for source in sources),
     )

@@ -17,6 +17,7 @@ from typing import Any
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.task.pictures.drawn import question_of
 from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation
 from ssl4rl_bench.task.pictures.perceptual import T_BITS, T_COLOUR, Perceptual
 from ssl4rl_bench.task.pictures.selection import REDUCED, Picture, Selection
@@ -35,9 +36,9 @@ class Drawing(ImageLocation):
     def read(self) -> bytes:
         from ssl4rl_bench.task import scenes
 
-        stream, name, number = self.name.split("/")
-        (leaf,) = (leaf for leaf in scenes.LEAVES if leaf.name == name)
-        return scenes.png(scenes.question(stream, leaf, int(number)).drawn)
+        question = question_of(self.name)
+        assert question is not None
+        return scenes.png(question.drawn)
 
 
 def cache_file() -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,7 @@ from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.images import MAX_BYTES
 from ssl4rl_bench.core.names import FILE_SUFFIXES, HubName, short_name
 from ssl4rl_bench.task.missing import task_of_data, where_to_get
-from ssl4rl_bench.task.mmbench.rows import GROUP_STRIDE
+from ssl4rl_bench.task.pictures.drawn import DrawnSet
 from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation, ImageSource
 from ssl4rl_bench.task.pictures.rows import row_images
 from ssl4rl_bench.task.tables.hub import HubTable, open_table
@@ -24,8 +22,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 TaskImages = Callable[[str], Iterable[tuple[str, bytes]]]
 """A function that returns the named images of a task, and raises UsageError for an unknown task."""
 
-DRAWN = re.compile(r"scenes(?::([\w-]+)(?::([1-9][0-9]{0,5}))?)?")
-"""Matches the built-in images; the groups are the stream and the number of images per leaf."""
 _WAYS = "a folder of PNG, JPEG or WebP files, a TSV or parquet file, a hub id, scenes, or a task's name"
 
 
@@ -40,8 +36,8 @@ def open_source(
     """Lists the images of a source without decoding them.
 
     "scenes" is always the built-in source. "scenes:STREAM" is another stream of drawings with as many
-    images per leaf as the benchmark has, or N with "scenes:STREAM:N". Use "./scenes" for a folder of that
-    name. An existing path takes precedence over a task of the same name.
+    images per leaf as the benchmark has, or N with "scenes:STREAM:N"; "scenes:STREAM:N:LEAF" is one leaf. Use
+    "./scenes" for a folder of that name. An existing path takes precedence over a task of the same name.
 
     Args:
         spec: The value of `--images`.
@@ -52,13 +48,13 @@ def open_source(
         commit: The commit of a hub data set, instead of the one that its revision points to now.
 
     Raises:
-        UsageError: if `spec` is none of these.
+        UsageError: if `spec` is none of these, or an unknown leaf.
         DataError: if the source has no images or cannot be read.
         MissingDependency: for a hub data set without the `datasets` package.
     """
     path = Path(spec).expanduser()
-    if match := DRAWN.fullmatch(spec):
-        source = _spooled(spec, drawings(match[1] or "dev", int(match[2]) if match[2] else None), spool)
+    if (drawn := DrawnSet.parse(spec)) is not None:
+        source = _spooled(spec, drawn.pictures(), spool)
     elif path.is_dir() and (located := _folder(path)):
         source = ImageSource(path.resolve().name, located)
     elif path.exists():
@@ -109,22 +105,6 @@ def _table(path: Path, split: str, spool: Path) -> ImageSource:
     from ssl4rl_bench.task.tables.files import read_path
 
     return _spooled(path.resolve().name, row_images(str(path), read_path(path, split=split)), spool)
-
-
-def drawings(stream: str, per_leaf: int | None) -> Iterator[tuple[str, bytes]]:
-    """Yields the name and the PNG of each drawing of a stream (`scenes.questions`)."""
-    from ssl4rl_bench.task import scenes
-
-    if per_leaf is not None:
-        for question in scenes.questions(stream, per_leaf):
-            yield f"{stream}/{question.leaf.name}/{question.number}", scenes.png(question.drawn)
-        return
-    seen = Counter[str]()
-    for row in scenes.rows(stream):  # which are drawn once per process
-        if row["index"] < GROUP_STRIDE:
-            leaf = row["category"]
-            yield f"{stream}/{leaf}/{seen[leaf]}", row["image"]
-            seen[leaf] += 1
 
 
 def _spooled(name: str, images: Iterator[tuple[str, bytes | str]], spool: Path) -> ImageSource:

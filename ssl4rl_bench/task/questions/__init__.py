@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.task.base import LoadOptions
-from ssl4rl_bench.task.editions import source_warning
+from ssl4rl_bench.task.editions import SourceCheck
 from ssl4rl_bench.task.mmbench.task import limit_reason, limited_groups
 from ssl4rl_bench.task.prompts import check_style
 from ssl4rl_bench.task.questions.groups import GroupedRows, group_rows
 from ssl4rl_bench.task.questions.rows import ParsedRows, QuestionRow, parse_questions
 from ssl4rl_bench.task.questions.schema import Schema, read_schema
 from ssl4rl_bench.task.questions.task import QuestionsTask, questions_digest, samples_of
-from ssl4rl_bench.task.sources import RowSource, open_rows
+from ssl4rl_bench.task.sources import open_rows
 from ssl4rl_bench.task.taskfile import TaskFile
 
 
@@ -32,6 +32,7 @@ def load(task: TaskFile, asked: LoadOptions) -> QuestionsTask:
     # Half of the time goes into reading and checking the rows, half into rendering the samples.
     report = asked.on_share or (lambda share: None)
     source = open_rows(task, asked, lambda share: report(share / 2), columns=schema.columns)
+    published = SourceCheck(task.source, source.path)
     parsed = parse_questions(source.where, source.rows(), schema)
     may_leave_out = task.source is not None and task.source.left_out is not None
     grouped = group_rows(source.where, parsed, schema, may_leave_out=may_leave_out, skip_bad=asked.skip_bad)
@@ -56,19 +57,17 @@ def load(task: TaskFile, asked: LoadOptions) -> QuestionsTask:
         ),
         n_groups_skipped=grouped.n_bad + grouped.n_left_out,
         columns=task.columns,
-        warnings=tuple(_warnings(task, schema, source, parsed, grouped)),
+        warnings=tuple(_warnings(published, schema, parsed, grouped)),
         partial_reasons=tuple(reasons),
         data_sha256=questions_digest(rows),
         hub=source.hub,
     )
 
 
-def _warnings(
-    task: TaskFile, schema: Schema, source: RowSource, parsed: ParsedRows, grouped: GroupedRows
-) -> list[str]:
+def _warnings(published: SourceCheck, schema: Schema, parsed: ParsedRows, grouped: GroupedRows) -> list[str]:
     """Returns the warnings about the data, one sentence per warning."""
     warnings = []
-    if task.source is not None and (text := source_warning(task.source, source.path, parsed.n_rows)):
+    if text := published.warning(parsed.n_rows):
         warnings.append(text)
     if parsed.missing:
         warnings.append(f"The data has {'; '.join(parsed.missing)}: these levels have one category, other.")

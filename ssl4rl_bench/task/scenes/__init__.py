@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import count, islice
 from random import Random
 from typing import Any
 
@@ -88,25 +89,44 @@ def question(stream: str, leaf: Leaf, number: int) -> Question:
     return Question(leaf, number, drawn, options)
 
 
-def outline(per_leaf: int | None = None) -> Iterator[tuple[int, Leaf, int]]:
+def outline(per_leaf: int | None = None, only_leaf: str | None = None) -> Iterator[tuple[int, Leaf, int]]:
     """Yields the place of each question of a stream: its index, its leaf and its number; draws nothing.
 
     Args:
         per_leaf: the number of questions of each leaf; None for the counts of the dev stream.
+        only_leaf: the name of the only leaf whose questions are yielded; indices are those among all leaves.
     """
     places = ((leaf, n) for leaf in LEAVES for n in range(leaf.n_dev if per_leaf is None else per_leaf))
     for index, (leaf, number) in enumerate(places, start=1):
-        yield index, leaf, number
+        if only_leaf in (None, leaf.name):
+            yield index, leaf, number
 
 
-def questions(stream: str = "dev", per_leaf: int | None = None) -> Iterator[Question]:
+def questions(
+    stream: str = "dev", per_leaf: int | None = None, only_leaf: str | None = None
+) -> Iterator[Question]:
     """Yields a stream's questions, leaf by leaf. `dev` is the benchmark; any other name is another stream.
 
     Args:
-        per_leaf: as `outline`.
+        per_leaf, only_leaf: as `outline`.
     """
-    for _, leaf, number in outline(per_leaf):
+    for _, leaf, number in outline(per_leaf, only_leaf):
         yield question(stream, leaf, number)
+
+
+ASKING = ("attribute_recognition", "object_localization")
+"""The leaves with questions about one of several objects of a picture."""
+
+
+def asking(stream: str, n: int) -> Iterator[Question]:
+    """Yields n questions about one of several objects, from the leaves `ASKING` in turn.
+
+    Questions whose right option is "None of these" are left out: there, hiding the object is no loss.
+    """
+    leaves = [leaf for leaf in LEAVES if leaf.name in ASKING]
+    drawn = (question(stream, leaf, number) for number in count() for leaf in leaves)
+    usable = (q for q in drawn if q.drawn.asked is not None and q.drawn.answer != q.drawn.pinned)
+    return islice(usable, n)
 
 
 def png(drawn: DrawnQuestion) -> bytes:
@@ -117,7 +137,10 @@ def png(drawn: DrawnQuestion) -> bytes:
 
 
 def rows(
-    stream: str = "dev", only: Container[int] | None = None, per_leaf: int | None = None
+    stream: str = "dev",
+    only: Container[int] | None = None,
+    per_leaf: int | None = None,
+    only_leaf: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yields MMBench rows with their circular copies: index + k * 1,000,000 is copy k of a question.
 
@@ -125,9 +148,9 @@ def rows(
 
     Args:
         only: the indices of the questions to draw (`outline`); None for all of them.
-        per_leaf: as `outline`.
+        per_leaf, only_leaf: as `outline`.
     """
-    for index, leaf, number in outline(per_leaf):
+    for index, leaf, number in outline(per_leaf, only_leaf):
         if only is None or index in only:
             yield from map(dict, _question_rows(stream, index, leaf, number))
 

@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
+Box = tuple[int, int, int, int]
+"""A rectangle of pixels: left, top, right, bottom; the right column and the bottom row are not part of it."""
 
 SIZE = 224
 """The side of a finished picture in pixels."""
@@ -72,6 +74,25 @@ class Pen:
         self._draw, self._flip = draw, -1 if mirror else 1
         self._x, self._y, self._r = (length * SIZE * _SUPER for length in (x, y, radius))
         self._cos, self._sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        self._corners: list[Point] = []
+
+    @property
+    def box(self) -> Box:
+        """The smallest box of the finished picture that holds all that was drawn; raises ValueError before that."""
+        if not self._corners:
+            raise ValueError("nothing was drawn with this pen")
+        xs, ys = zip(*self._corners, strict=True)
+        low, high = (
+            (math.floor(min(v) / _SUPER) for v in (xs, ys)),
+            (math.ceil(max(v) / _SUPER) for v in (xs, ys)),
+        )
+        left, top = (min(max(v, 0), SIZE) for v in low)
+        right, bottom = (min(max(v, 0), SIZE) for v in high)
+        return left, top, right, bottom
+
+    def _covers(self, spots: Sequence[Point], reach: float) -> None:
+        """Records that pixels up to `reach` from these points may have been drawn."""
+        self._corners += [(x + sign * reach, y + sign * reach) for x, y in spots for sign in (-1, 1)]
 
     def _to(self, point: Point) -> Point:
         x, y = point[0] * self._flip, point[1]
@@ -87,6 +108,7 @@ class Pen:
         spots = [self._to(point) for point in points]
         if fill is not None:
             self._draw.polygon(spots, fill=fill)
+            self._covers(spots, 1)
         if line is not None:
             self.path([*points, points[0]], line, width)
 
@@ -96,6 +118,7 @@ class Pen:
         thick = max(1, round(width * self._r))
         self._draw.line(spots, fill=colour, width=thick, joint="curve")
         half = thick / 2
+        self._covers(spots, half + 1)
         for x, y in (spots[0], spots[-1]):
             self._draw.ellipse((x - half, y - half, x + half, y + half), fill=colour)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
 from PIL import Image, ImageFilter
@@ -14,6 +14,7 @@ from ssl4rl_bench.task.scenes.draw import (
     SHAPES,
     SIZE,
     WHITE,
+    Box,
     Canvas,
     Colour,
     Pen,
@@ -24,7 +25,14 @@ from ssl4rl_bench.task.scenes.draw import (
     shade,
 )
 from ssl4rl_bench.task.scenes.icons import ACTIONS, MOODS, face, person
-from ssl4rl_bench.task.scenes.question import DrawnQuestion, other_names, pick, with_none
+from ssl4rl_bench.task.scenes.question import (
+    DrawnObject,
+    DrawnQuestion,
+    PlacedShape,
+    other_names,
+    pick,
+    with_none,
+)
 
 Spot = tuple[str, str, str]
 """The shape, colour and quadrant of an object."""
@@ -36,6 +44,10 @@ def _spots(rng: Random, n: int, *, shapes: Sequence[str] | None = None) -> list[
     colours = pick(rng, list(COLOURS), n)
     places = sorted(pick(rng, list(QUADRANTS), n), key=list(QUADRANTS).index)
     return list(zip(shapes, colours, places, strict=True))
+
+
+def _placed(spots: Sequence[Spot]) -> tuple[PlacedShape, ...]:
+    return tuple(PlacedShape(colour, shape, place) for shape, colour, place in spots)
 
 
 def _described(spots: Sequence[Spot]) -> str:
@@ -50,11 +62,17 @@ def _pens(canvas: Canvas, rng: Random, spots: Sequence[Spot]) -> Iterator[tuple[
         yield pen, SHAPES[shape], COLOURS[colour]
 
 
-def _drawing(rng: Random, spots: Sequence[Spot]) -> Image.Image:
-    canvas = paper(rng)
+def _drawing(rng: Random, spots: Sequence[Spot]) -> tuple[Image.Image, list[Box]]:
+    """Draws the objects; returns the picture, and the box of each of them."""
+    canvas, boxes = paper(rng), []
     for pen, outline, colour in _pens(canvas, rng, spots):
         pen.polygon(outline, shade(rng, colour), INK, 0.07)
-    return canvas.finish()
+        boxes.append(pen.box)
+    return canvas.finish(), boxes
+
+
+def _objects(names: Iterable[str], boxes: Iterable[Box]) -> tuple[DrawnObject, ...]:
+    return tuple(map(DrawnObject, names, boxes))
 
 
 STYLES = ("pencil drawing", "flat colours", "pixel art", "blueprint", "chalkboard")
@@ -64,7 +82,7 @@ def image_style(rng: Random) -> DrawnQuestion:
     style = rng.choice(STYLES)
     spots = _spots(rng, rng.randint(2, 4))
     if style in ("flat colours", "pixel art"):
-        image = _drawing(rng, spots)
+        image, _ = _drawing(rng, spots)
         if style == "pixel art":
             small = image.resize((20, 20), Image.Resampling.BOX)
             image = small.resize((SIZE, SIZE), Image.Resampling.NEAREST)
@@ -97,6 +115,7 @@ def image_style(rng: Random) -> DrawnQuestion:
         wrong,
         caption=style,
         clue=f"the style is {style}",
+        shapes=_placed(spots) if style == "flat colours" else (),
     )
 
 
@@ -107,7 +126,7 @@ NO_FAULT = "nothing"
 def image_quality(rng: Random) -> DrawnQuestion:
     fault = rng.choice((*FAULTS, NO_FAULT))
     spots = _spots(rng, rng.randint(2, 4))
-    image = _drawing(rng, spots)
+    image, _ = _drawing(rng, spots)
     if fault == "blurred":
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(7, 10)))
     elif fault == "grainy":
@@ -121,7 +140,14 @@ def image_quality(rng: Random) -> DrawnQuestion:
     wrong = tuple(pick(rng, other_names(FAULTS, fault), 2 if fault != NO_FAULT else 3))
     question = "What is wrong with the quality of this picture?"
     return DrawnQuestion(
-        image, question, fault, wrong, pinned=NO_FAULT, caption=f"quality: {fault}", clue=f"quality: {fault}"
+        image,
+        question,
+        fault,
+        wrong,
+        pinned=NO_FAULT,
+        caption=f"quality: {fault}",
+        clue=f"quality: {fault}",
+        shapes=_placed(spots) if fault == NO_FAULT else (),
     )
 
 
@@ -138,35 +164,53 @@ def image_emotion(rng: Random) -> DrawnQuestion:
 
 def attribute_recognition(rng: Random) -> DrawnQuestion:
     spots = _spots(rng, rng.randint(2, 3))
-    shape, colour, _ = rng.choice(spots)
+    shape, colour, place = rng.choice(spots)
     if rng.random() < 0.6:
         question, right, names = f"What colour is the {shape}?", colour, list(COLOURS)
         clue = f"the {shape} is {colour}"
+        called = [one for one, _, _ in spots]
     else:
         question, right, names = f"What shape is the {colour} object?", shape, list(SHAPES)
         clue = f"the {colour} object is a {shape}"
+        called = [f"{one} object" for _, one, _ in spots]
     options = with_none(rng, right, names)
-    return DrawnQuestion(_drawing(rng, spots), question, *options, _described(spots), clue)
+    image, boxes = _drawing(rng, spots)
+    asked = spots.index((shape, colour, place))
+    return DrawnQuestion(
+        image,
+        question,
+        *options,
+        _described(spots),
+        clue,
+        shapes=_placed(spots),
+        objects=_objects(called, boxes),
+        asked=asked,
+    )
 
 
 def object_localization(rng: Random) -> DrawnQuestion:
     if rng.random() < 0.5:
         spots = _spots(rng, rng.randint(2, 3))
-        shape, _, place = rng.choice(spots)
+        shape, colour, place = rng.choice(spots)
+        image, boxes = _drawing(rng, spots)
         return DrawnQuestion(
-            _drawing(rng, spots),
+            image,
             f"Where in the picture is the {shape}?",
             place,
             other_names(QUADRANTS, place),
             caption=_described(spots),
             clue=f"the {shape} is {place}",
+            shapes=_placed(spots),
+            objects=_objects((name for name, _, _ in spots), boxes),
+            asked=spots.index((shape, colour, place)),
         )
     n = rng.randint(1, 4)
     shape = rng.choice(list(SHAPES))
     spots = _spots(rng, n, shapes=[shape] * n)
     plural = "crosses" if shape == "cross" else f"{shape}s"
+    image, _ = _drawing(rng, spots)
     return DrawnQuestion(
-        _drawing(rng, spots),
+        image,
         f"How many {plural} are in the picture?",
         str(n),
         other_names("1234", str(n)),

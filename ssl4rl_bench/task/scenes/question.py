@@ -5,10 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from PIL import Image
 
+from ssl4rl_bench.task.scenes.draw import Box
+
 NONE_OF_THESE = "None of these"
+
+
+class PlacedShape(NamedTuple):
+    """A shape in a quarter of a picture."""
+
+    colour: str
+    """A key of `draw.COLOURS`."""
+    shape: str
+    """A key of `draw.SHAPES`."""
+    place: str
+    """A key of `draw.QUADRANTS`."""
+
+
+@dataclass(frozen=True)
+class DrawnObject:
+    """One of several objects of a picture, of which a question names one."""
+
+    name: str
+    """What a question calls it: "star", or "red object"."""
+    box: Box
+    """The smallest box that holds its drawing."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +51,23 @@ class DrawnQuestion:
     """A description of everything in the picture. For training; never shown with the question."""
     clue: str = ""
     """The part of the caption that decides the answer. For training."""
+    shapes: tuple[PlacedShape, ...] = ()
+    """All that the picture shows, if these are shapes in their colours of which no two share a colour, a shape or a
+    quarter. Empty for other pictures."""
+    objects: tuple[DrawnObject, ...] = ()
+    """The objects of the picture, if the question is about one of them; the picture has nothing else."""
+    asked: int | None = None
+    """The index of the object that the question is about."""
+
+    def about(self, index: int) -> str:
+        """Returns the same question about another object of the picture.
+
+        Raises:
+            ValueError: the question is not about one object.
+        """
+        if self.asked is None:
+            raise ValueError(f"{self.question!r} is not about one of several objects")
+        return self.question.replace(self.objects[self.asked].name, self.objects[index].name)
 
 
 def pick(rng: Random, names: Sequence[str], n: int) -> list[str]:

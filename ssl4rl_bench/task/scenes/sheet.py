@@ -34,7 +34,7 @@ def _cell(page: Image.Image, q: Question, x: int, y: int) -> None:
     small, text = ImageFont.load_default(10), ImageFont.load_default(12)
     draw.text((x, y + SIZE + 4), q.leaf.name, fill=_FAINT, font=small)
     line = y + SIZE + 18
-    for part in _wrapped(q.drawn.question, text):
+    for part in wrapped(q.drawn.question, text, SIZE):
         draw.text((x, line), part, fill=_INK, font=text)
         line += 14
     for letter, option in q.choices().items():
@@ -43,11 +43,12 @@ def _cell(page: Image.Image, q: Question, x: int, y: int) -> None:
         line += 14
 
 
-def _wrapped(sentence: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+def wrapped(sentence: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """Returns the lines of a sentence, none of which is wider than `width` pixels if its words are not."""
     lines = [""]
     for word in sentence.split():
         longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= SIZE:
+        if font.getlength(longer) <= width:
             lines[-1] = longer
         else:
             lines.append(word)

@@ -12,7 +12,7 @@ from ssl4rl_bench.task.ssl.base import MIN_SIDE, Corrupted, SSLTask, Unusable
 
 __all__ = ["KINDS", "MIN_SIDE", "Corrupted", "SSLTask", "Unusable", "make_task"]
 
-KINDS = ("rotation", "jigsaw", "contrastive", "position", "pair", "patch", "mirror", "count")
+KINDS = ("rotation", "jigsaw", "contrastive", "position", "pair", "patch", "mirror", "count", "caption")
 """The kinds of SSL tasks. The class of a kind is in the module of its name: `Rotation` in ssl/rotation.py."""
 
 

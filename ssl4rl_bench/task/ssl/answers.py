@@ -194,6 +194,25 @@ def _index(labels: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[frozenset[st
     return index
 
 
+_WORD_FILLER = frozenset(
+    "the a an is answer false wrong incorrect inaccurate untrue mistaken replaced one word caption colour color shape "
+    "place position".split()
+)
+
+
+def word(content: str, words: Sequence[str]) -> str | None:
+    """Returns the one of some words that a text names as the false one, or None.
+
+    It reads "Red", "the false word is 'red'", "the colour red is wrong" and "top left" for "top-left". A text that
+    names two of the words, such as "red, not blue", is not an answer.
+    """
+    text = _plain(content)
+    if not text:
+        return None
+    bare = (part.strip("'") for part in re.split(r"[\s,:]+", text))
+    return label(" ".join(part for part in bare if part not in _WORD_FILLER), words)
+
+
 _PLURALS = r"(?:pictures|images|photos|photographs|ones)"
 _BOTH = (
     r"(?:(?:they|both(?:\s(?:images|views))?|the\s(?:two\s)?(?:images|views))\s)?"

@@ -16,6 +16,8 @@ from ssl4rl_bench.task.ssl import wording
 if TYPE_CHECKING:
     from PIL import Image
 
+    from ssl4rl_bench.task.scenes.question import PlacedShape
+
 MIN_SIDE = 28
 """Pixels: the smallest side that a produced image may have (the side of Qwen2.5-VL's merged patch)."""
 
@@ -41,6 +43,8 @@ class Corrupted:
     """RGB, in the order shown. An unchanged input image is included as the same object (`is`)."""
     target: str
     """The right answer, in its canonical form."""
+    text: str = ""
+    """The part of the prompt that belongs to this sample, for a task with `texts`: a caption."""
 
 
 class SSLTask(Protocol):
@@ -57,6 +61,10 @@ class SSLTask(Protocol):
     """Whether there are so few answers that accuracy can be reported per answer."""
     pairs: ClassVar[bool] = False
     """Whether each image gives two samples: one alone, and one together with another image (contrastive)."""
+    texts: ClassVar[bool] = False
+    """Whether each sample has a text (`Corrupted.text`), on which its possible answers depend (caption)."""
+    drawings_only: ClassVar[bool] = False
+    """Whether it needs to know what a picture shows (`corrupt_drawing`), so that only built-in drawings can be used."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -95,7 +103,7 @@ class SSLTask(Protocol):
 
     @property
     def chance(self) -> float:
-        """The probability that a random valid answer is right, which is also the best constant answer's."""
+        """The probability that a random valid answer is right; a constant answer is right no more often."""
         return 1 / len(self.labels)
 
     @property
@@ -117,6 +125,24 @@ class SSLTask(Protocol):
         """
         ...
 
+    def corrupt_drawing(
+        self,
+        image: Image.Image,
+        shapes: Sequence[PlacedShape],
+        seed: int,
+        other: Image.Image | None = None,
+    ) -> Corrupted:
+        """Makes a sample of a built-in drawing of which the shapes are known; by default without them.
+
+        Args:
+            shapes: `DrawnQuestion.shapes`; empty if the drawing shows something else.
+            image, seed, other: as `corrupt`.
+
+        Raises:
+            Unusable: as `corrupt`.
+        """
+        return self.corrupt(image, seed, other)
+
     def guesses(self, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
         """Yields what `leaks` lets a classifier guess: an answer, and the images to guess it from."""
         yield corrupted.target, corrupted.images
@@ -126,17 +152,26 @@ class SSLTask(Protocol):
         return n_images
 
     def values(self) -> Mapping[str, object]:
-        """Returns the variables of the templates of the kind's prompt."""
+        """Returns the variables of the templates of the kind's prompt, without the sample's text."""
         return {}
 
-    def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
+    def candidates(self, text: str) -> Sequence[str]:
+        """Returns the answers that are possible for a sample with this text, in their canonical form."""
+        return self.labels
+
+    def messages(
+        self, images: Sequence[EncodedImage], style: str = "ssl4rl", text: str = ""
+    ) -> tuple[Message, ...]:
         """Returns the prompt about images from `corrupt`, in a prompt style (`prompts.prompt_styles`).
 
         It is one user message with all images in order, then the text. Prompts about one image thus share a
         prefix.
+
+        Args:
+            text: `Corrupted.text`.
         """
-        text = wording.render_prompt(self.kind, style, self.convention, **self.values())
-        return (Message("user", (*map(ImagePart, images), TextPart(text))),)
+        prompt = wording.render_prompt(self.kind, style, self.convention, text=text, **self.values())
+        return (Message("user", (*map(ImagePart, images), TextPart(prompt))),)
 
     def parse(self, text: str) -> str | None:
         """Returns the canonical form of an answer, or None if the text as a whole is not an answer."""

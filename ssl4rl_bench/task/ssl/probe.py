@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ssl4rl_bench.core import images
@@ -35,15 +35,21 @@ SHOWN = 3
 class ProbeTask(LoadedTask):
     """An SSL task with its samples; the samples of one image are a group.
 
-    `data_sha256` covers the task's parameters and the ids, targets and image contents of all samples.
+    `data_sha256` covers the task's parameters and the ids, targets, image contents and texts of all samples.
     """
 
     ssl: SSLTask
+    texts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The text of each sample, by id, for a task with texts (`Corrupted.text`)."""
 
     @property
     def probe(self) -> ProbeInfo:
         """The kind, difficulty, chance and `few_targets` of the SSL task."""
         return ProbeInfo(self.ssl.kind, self.ssl.difficulty, self.ssl.chance, self.ssl.few_targets)
+
+    def candidates(self, sample: Sample) -> Sequence[str]:
+        """Returns the possible answers to a sample: all answers of the task, or those of the sample's text."""
+        return self.ssl.candidates(self.texts.get(sample.id, ""))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Returns {"target": samples per right answer}; with too many answers, samples per difficulty."""
@@ -118,7 +124,8 @@ def load(
         index: the index of the sample of each image; there is one sample per index and role.
 
     Raises:
-        UsageError: for an unknown prompt style, a file that declares no SSL task, or a limit below 1.
+        UsageError: for an unknown prompt style, a file that declares no SSL task, a limit below 1, or an image that is
+            not a built-in drawing, where the task needs one.
         DataError: if no image can be used.
     """
     style = check_style(prompt or task.prompt)
@@ -129,17 +136,19 @@ def load(
     wanted = min(limit or n_full, n_full)
     dropped: Counter[str] = Counter()
     samples: list[Sample] = []
+    texts: dict[str, str] = {}
     n_images = 0
     for number, picture in enumerate(pictures.pictures):
         if n_images == wanted:
             break
         try:
             partners = (Opened.of(other.read()) for other in pictures.partners(number)) if ssl.pairs else ()
-            made = make(ssl, Opened.of(picture.read()), index, partners)
+            made = make(ssl, Opened.of(picture.read(), picture.located.name), index, partners)
         except (Unusable, images.ImageError) as error:
             dropped[str(error)] += 1
             continue
         samples += (_sample(ssl, one, style) for one in made)
+        texts |= {one.id: one.text for one in made if one.text}
         n_images += 1
     shown = "; ".join(f"{reason} ({n})" for reason, n in dropped.most_common(SHOWN))
     if not samples:
@@ -154,13 +163,18 @@ def load(
         warnings.append(
             f"{unread} images of {pictures.source} cannot be read, {pictures.dropped[0].name} for one."
         )
-    content = [[sample.id, sample.target, [image.sha256 for image in sample.images]] for sample in samples]
+    content: list[list[Any]] = [
+        [sample.id, sample.target, [image.sha256 for image in sample.images]] for sample in samples
+    ]
+    if texts:
+        content.append([texts[sample.id] for sample in samples])
     return ProbeTask(
         name=task.name,
         version=task.version,
         prompt=style,
         source=pictures.source,
         ssl=ssl,
+        texts=texts,
         samples=tuple(samples),
         sampling=task.sampling,
         warnings=tuple(warnings),
@@ -179,7 +193,7 @@ def _sample(ssl: SSLTask, made: Made, style: str) -> Sample:
     return Sample(
         id=made.id,
         group=made.sources[0][:24],
-        messages=ssl.messages(made.images, style),
+        messages=ssl.messages(made.images, style, made.text),
         target=made.target,
         choices={},
         categories=Categories("ssl", ssl.kind, ssl.difficulty),

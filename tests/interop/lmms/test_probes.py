@@ -35,6 +35,7 @@ KINDS = {
     "patch": "distractors: hard",
     "mirror": "frame: 0.2",
     "count": "",
+    "caption": "distractors: hard",
 }
 
 
@@ -49,6 +50,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def task_text(kind: str, pictures: Path) -> str:
     """A task file of the user's own, which includes the shipped `_ssl.yaml`."""
+    shown = "scenes:lmms:12:attribute_recognition" if kind == "caption" else pictures
     return (
         f"task: ssl4rl_mine_{kind}\n"
         "include: _ssl.yaml\n"
@@ -57,7 +59,7 @@ def task_text(kind: str, pictures: Path) -> str:
         f"    dev: mine_{kind}.yaml\n"
         "\n"
         "metadata:\n"
-        f"  version: 1\n  title: My own\n  images: {pictures}\n  ssl: {{kind: {kind}, {KINDS[kind]}}}\n"
+        f"  version: 1\n  title: My own\n  images: {shown}\n  ssl: {{kind: {kind}, {KINDS[kind]}}}\n"
     )
 
 

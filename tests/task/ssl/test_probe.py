@@ -30,6 +30,8 @@ from ssl4rl_bench.task.validate import validate_task
 PROBES = [name for name in task_names() if "_ssl_" in name]
 MAIN = [full_name(name) for name in expand(["ssl_probes"])]
 """The four probes of `ssl_probes`; the others are checked by the slow tests."""
+DRAWINGS = "scenes:probe:40:attribute_recognition"
+"""Images for the tasks that are about built-in drawings only."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def loaded(name: str, data: Path, **how: Any) -> ProbeTask:
+def loaded(name: str, data: Path | str, **how: Any) -> ProbeTask:
     task = load_task(name, data=str(data), **how)
     assert isinstance(task, ProbeTask)
     return task
@@ -68,13 +70,13 @@ def answered(task: ProbeTask, texts: list[str]) -> list[ScoredSample]:
 )
 @pytest.mark.slow
 def test_every_task_file_is_sound(name: str, folder: Path) -> None:
-    task = loaded(name, folder)
+    mine = load_ssl(name)[1]
+    task = loaded(name, DRAWINGS if mine.drawings_only else folder, limit=12)
     report = validate_task(task)
     assert report.ok, report.failures[:3]
     assert report.n_groups == 12
     assert len(task.samples) == (24 if task.ssl.pairs else 12)
     assert all(sample.target for sample in task.samples)
-    mine = load_ssl(name)[1]
     assert task.ssl == mine and task.probe.chance == mine.chance
 
 
@@ -84,7 +86,9 @@ def test_groups_name_their_tasks() -> None:
         *("rotation", "jigsaw", "contrastive", "position")
     }
     released = {name for name in PROBES if name.endswith("_released")}
-    assert set(group_names()["ssl4rl_ssl_difficulty"]) == set(PROBES) - released
+    of_drawings = {name for name in PROBES if load_ssl(name)[1].drawings_only}
+    assert of_drawings == {"ssl4rl_ssl_caption_easy", "ssl4rl_ssl_caption_hard"}
+    assert set(group_names()["ssl4rl_ssl_difficulty"]) == set(PROBES) - released - of_drawings
     assert expand(["scenes", "ssl_probes", "ssl_position"]) == [
         "ssl4rl_scenes",
         *group_names()["ssl4rl_ssl_probes"],

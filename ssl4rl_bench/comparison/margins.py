@@ -1,0 +1,66 @@
+"""Compares the forced-choice margins of runs on a probe, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ssl4rl_bench.comparison.compare import paired_rows
+from ssl4rl_bench.comparison.pairing import Pairing
+from ssl4rl_bench.comparison.result import Comparison
+from ssl4rl_bench.stats.alignment import clustered_interval
+from ssl4rl_bench.stats.multiple import benjamini_hochberg, holm
+from ssl4rl_bench.stats.resampling import sign_flip
+
+
+@dataclass(frozen=True, slots=True)
+class MarginDifference:
+    """The margin of a candidate minus that of the baseline, over the samples that have one in both runs."""
+
+    value: float
+    """In nats."""
+    ci95: tuple[float, float] | None
+    """95% interval, clustered by picture (Student's t)."""
+    p: float
+    """Two-sided: the sign-flip permutation test of pictures (`stats.resampling.sign_flip`)."""
+    p_corrected: float
+    """Corrected over the candidates of the probe."""
+    n: int
+    """The number of samples."""
+    n_pictures: int
+
+
+def margin_differences(comparisons: Sequence[Comparison]) -> list[MarginDifference | None]:
+    """Returns the difference of the margins for each candidate of one probe.
+
+    The result is None if a run has no margin, or if the two margins are in different forms, which are not
+    comparable. p-values are corrected over the candidates as those of the accuracies are; instead of max-T, whose
+    family has other tests, by Holm's method.
+    """
+    differences = [_difference(comparison.pairing) for comparison in comparisons]
+    p_values = [difference.p for difference in differences if difference is not None]
+    if not p_values:
+        return differences
+    correction = comparisons[0].correction
+    if correction != "none":
+        p_values = list((benjamini_hochberg if correction == "bh" else holm)(p_values))
+    corrected = iter(map(float, p_values))
+    return [one and replace(one, p_corrected=next(corrected)) for one in differences]
+
+
+def _difference(pairing: Pairing) -> MarginDifference | None:
+    one, two = pairing.baseline, pairing.candidate
+    if one.margins is None or two.margins is None or one.margin_form != two.margin_form:
+        return None
+    left, right, starts = paired_rows(pairing)
+    pictures = np.repeat(np.arange(len(starts)), one.sizes[pairing.left])
+    values = two.margins[right] - one.margins[left]
+    known = ~np.isnan(values)
+    if not known.any():
+        return None
+    values, pictures = values[known], np.unique(pictures[known], return_inverse=True)[1]
+    p = float(sign_flip(np.bincount(pictures, values)[:, None])[0])
+    interval = clustered_interval(values, pictures)
+    return MarginDifference(float(values.mean()), interval, p, p, len(values), int(pictures.max()) + 1)
