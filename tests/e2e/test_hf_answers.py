@@ -80,7 +80,11 @@ def test_vllm_gives_the_same_likelihoods(bundled: Model, tmp_path: Path) -> None
         [sys.executable, __file__, str(tmp_path / "scores.json")],
         capture_output=True,
         text=True,
-        env={**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"},
+        env={
+            **os.environ,
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "PYTHONPATH": os.pathsep.join([str(Path(vllm_process.__file__).parent), *sys.path]),
+        },
     )
     assert done.returncode == 0, done.stderr
     scored = json.loads((tmp_path / "scores.json").read_text())
