@@ -24,8 +24,8 @@ from ssl4rl_bench.signal.attend_store import Measured
 from ssl4rl_bench.signal.attending import AttendSettings, measure_all
 from ssl4rl_bench.signal.looked_at import QuestionSet
 from ssl4rl_bench.signal.occlusion import background
-from ssl4rl_bench.signal.sight import CONTRAST, difference_of, effect_of
-from ssl4rl_bench.stats.clustered import ClusteredMean, clustered_mean
+from ssl4rl_bench.signal.sight import CONTRAST, LEAST, differences_of, effect_of
+from ssl4rl_bench.stats.clustered import ClusteredMean, clustered_mean, p_beyond
 from ssl4rl_bench.task.prompts import render
 from ssl4rl_bench.task.scenes import Question, asking
 from ssl4rl_bench.train.tiny.scenes_sft import Example
@@ -128,11 +128,18 @@ def report(folder: Path, n: int) -> None:
     for seed in SEEDS:
         if ("planted", seed) in done and ("control", seed) in done:
             pair = done["control", seed], done["planted", seed]
-            print(f"planted minus control, seed {seed}: {shown(difference_of(*pair, CONTRAST, questions))}")
+            print(f"planted minus control, seed {seed}: {compared(*pair, questions)}")
     for kind in KINDS:
         for first, second in itertools.combinations([seed for seed in SEEDS if (kind, seed) in done], 2):
             pair = done[kind, first], done[kind, second]
-            print(f"{kind}, seed {second} minus {first}: {shown(difference_of(*pair, CONTRAST, questions))}")
+            print(f"{kind}, seed {second} minus {first}: {compared(*pair, questions)}")
+
+
+def compared(baseline: Measured, one: Measured, questions: QuestionSet) -> str:
+    """Formats the difference of two checkpoints, with the p of a difference of at most `LEAST`."""
+    values, pictures = differences_of(baseline, one, CONTRAST, questions)
+    p = p_beyond(values, pictures, LEAST)
+    return f"{shown(clustered_mean(values, pictures))}, p beyond {LEAST:g}: {p:.4f}"
 
 
 def shown(mean: ClusteredMean) -> str:
