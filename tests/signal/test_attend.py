@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mmbench_data
@@ -12,6 +13,7 @@ import pytest
 from looker import Looker
 
 from ssl4rl_bench.core.errors import DataError, EngineError, UsageError
+from ssl4rl_bench.reports.views import VIEWS
 from ssl4rl_bench.reports.views.attend import read_attend, view_of
 from ssl4rl_bench.signal import attending
 from ssl4rl_bench.signal.attend_tables import layer_table, sight_json, sight_lines, sight_view
@@ -191,6 +193,26 @@ def test_the_outputs_have_the_same_numbers(monkeypatch: pytest.MonkeyPatch, tmp_
     lines = " ".join(sight_lines(sight))
     assert "an estimate" in lines
     assert "no evidence" in lines
+
+
+def test_a_report_shows_the_file_next_to_its_baseline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sight = measured(monkeypatch, Looker(), n=4)
+
+    def runs(fingerprint: str) -> Any:
+        spec = SimpleNamespace(model="tiny-base", fingerprint=fingerprint)
+        return SimpleNamespace(
+            baseline=SimpleNamespace(label="base", path=tmp_path / "runs" / "base", spec=spec)
+        )
+
+    weights = runs(sight.models[0].fingerprint)
+    with pytest.raises(UsageError, match=r"needs attend\.json next to the run of base"):
+        VIEWS["attend"](weights)
+    write_sight(sight, tmp_path / "runs" / "attend")
+    assert VIEWS["attend"](weights).rows == sight_view(sight).rows
+    with pytest.raises(UsageError, match="no checkpoint with the weights of base"):
+        VIEWS["attend"](runs("other"))
 
 
 def test_names_of_checkpoints_are_neutralised(monkeypatch: pytest.MonkeyPatch) -> None:
