@@ -104,7 +104,7 @@ class Caption(SSLTask):
 
 
 def _words_of(shape: PlacedShape) -> list[str]:
-    """Returns the words that are true of a shape, one of each kind of `VOCABULARY`."""
+    """Returns the colour, the name and the place of a shape, as words of `VOCABULARY`."""
     return [shape.colour, shape.shape, shape.place.replace(" ", "-")]
 
 
