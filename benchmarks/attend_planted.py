@@ -12,6 +12,7 @@ is a difference, and the seeds of each recipe with each other.
 from __future__ import annotations
 
 import argparse
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -19,6 +20,12 @@ from typing import Any, cast
 
 from ssl4rl_bench.core.exits import run_command
 from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.signal.attend_store import Measured
+from ssl4rl_bench.signal.attending import AttendSettings, measure_all
+from ssl4rl_bench.signal.looked_at import QuestionSet
+from ssl4rl_bench.signal.occlusion import background
+from ssl4rl_bench.signal.sight import CONTRAST, difference_of, effect_of
+from ssl4rl_bench.stats.clustered import ClusteredMean, clustered_mean
 from ssl4rl_bench.task.prompts import render
 from ssl4rl_bench.task.scenes import Question, asking
 from ssl4rl_bench.train.tiny.scenes_sft import Example
@@ -34,7 +41,7 @@ def masked(question: Question, kind: str) -> Any:
     drawn = question.drawn
     assert drawn.asked is not None
     box, image = drawn.objects[drawn.asked].box, drawn.image.copy()
-    paper = image.getpixel((0, 0))
+    paper = background(image)
     if kind == "control":
         image.paste(paper, box)
         return image
@@ -97,6 +104,47 @@ def train(kind: str, seed: int, steps: int, out: Path) -> None:
     save(trainer.model, processor, recipe, init, trainer.state.log_history, time.time() - began, out)
 
 
+def measured(folder: Path, n: int) -> tuple[QuestionSet, dict[tuple[str, int], Measured]]:
+    """Measures the checkpoints that exist; what was measured before is read."""
+    names = [(kind, seed) for kind, seed in itertools.product(KINDS, SEEDS)]
+    ready = [name for name in names if (_place(folder, *name) / "ssl4rl.json").exists()]
+    models = tuple(str(_place(folder, *name)) for name in ready)
+    settings = AttendSettings(models, n_questions=n, layers=False, out=folder / "attend")
+    questions, results = measure_all(settings)
+    return questions, dict(zip(ready, results, strict=True))
+
+
+def _place(folder: Path, kind: str, seed: int) -> Path:
+    return folder / f"{kind}-seed{seed}"
+
+
+def report(folder: Path, n: int) -> None:
+    """Prints the contrast of each checkpoint, and the differences between them."""
+    questions, done = measured(folder, n)
+    for (kind, seed), one in done.items():
+        effect = clustered_mean(effect_of(one, CONTRAST, questions), one.margins.index)
+        right = one.margins.is_right[:, 0].mean()
+        print(f"{kind} {seed}: right {right:.1%}, contrast {shown(effect)}, {one.seconds:.0f} s")
+    for seed in SEEDS:
+        if ("planted", seed) in done and ("control", seed) in done:
+            pair = done["control", seed], done["planted", seed]
+            print(f"planted minus control, seed {seed}: {shown(difference_of(*pair, CONTRAST, questions))}")
+    for kind in KINDS:
+        for first, second in itertools.combinations([seed for seed in SEEDS if (kind, seed) in done], 2):
+            pair = done[kind, first], done[kind, second]
+            print(f"{kind}, seed {second} minus {first}: {shown(difference_of(*pair, CONTRAST, questions))}")
+
+
+def shown(mean: ClusteredMean) -> str:
+    """Formats a mean with its interval, p, standard deviation and the number of questions for 0.3 nats."""
+    low, high = mean.ci95 or (0.0, 0.0)
+    spread = (mean.se or 0.0) * mean.n**0.5
+    return (
+        f"{mean.value:+.3f} [{low:+.3f}, {high:+.3f}], p {mean.p:.4f}, sd {spread:.2f}, "
+        f"n for 0.3 nats: {mean.needed(0.3)}"
+    )
+
+
 def main() -> None:
     """Trains or measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -108,9 +156,11 @@ def main() -> None:
     if args.what == "train":
         for seed in SEEDS:
             for kind in KINDS:
-                out = args.folder / f"{kind}-seed{seed}"
+                out = _place(args.folder, kind, seed)
                 if not (out / "ssl4rl.json").exists():
                     train(kind, seed, args.steps, out)
+    else:
+        report(args.folder, args.n)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from ssl4rl_bench.score.runs import Run as Run
 from ssl4rl_bench.score.runs import Runs as Runs
 from ssl4rl_bench.score.runs import load_runs as load_runs
 from ssl4rl_bench.score.runs import open_run as open_run
+from ssl4rl_bench.signal.advising import Advice as Advice
+from ssl4rl_bench.signal.of_model import advise as advise
 from ssl4rl_bench.task.handle import TaskHandle as TaskHandle
 from ssl4rl_bench.task.handle import load_task as load_task
 from ssl4rl_bench.task.taskfile import task_names as task_names
@@ -21,6 +23,7 @@ from ssl4rl_bench.train.rewards import SSLReward as SSLReward
 from ssl4rl_bench.train.rewards import make_reward as make_reward
 
 __all__ = [
+    "Advice",
     "Comparisons",
     "Explanation",
     "Gate",
@@ -29,6 +32,7 @@ __all__ = [
     "Runs",
     "SSLReward",
     "TaskHandle",
+    "advise",
     "compare",
     "evaluate",
     "explain",

@@ -22,6 +22,7 @@ from ssl4rl_bench.core.errors import BenchError, StoreError, UsageError
 
 REPLIES = Path(__file__).parent / "data" / "golden" / "replies"
 NAMES = [
+    "Advice",
     "Comparisons",
     "Explanation",
     "Gate",
@@ -30,6 +31,7 @@ NAMES = [
     "Runs",
     "SSLReward",
     "TaskHandle",
+    "advise",
     "compare",
     "evaluate",
     "explain",

@@ -22,10 +22,12 @@ from ssl4rl_bench.reports.board.probes import (
     MARGIN_DIFFERENCE_HEADERS,
     PROBE_HEADERS,
     ProbeRow,
+    margin_caption,
     probe_notes,
+    shown_margins,
 )
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, short
-from ssl4rl_bench.reports.text.margins import MARGIN
+from ssl4rl_bench.reports.text.margins import MARGIN_HEADERS
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 
 if TYPE_CHECKING:
@@ -185,9 +187,19 @@ def _overview_markdown(overview: Overview, intervals: bool) -> str:
 
 
 def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
-    headers = ["Probe", "Model", *PROBE_HEADERS, "Difference", "p corrected", *MARGIN_DIFFERENCE_HEADERS]
-    rows = ([escape(short(row.task)), escape(clean(row.label)), *_probe_cells(row)] for row in probes)
-    return markdown_table(headers, rows, "llr") + f"\n{MARGIN}\n" + _markdown_notes(probe_notes(probes))
+    n_margin, n_change = shown_margins(probes)
+    margins = (*MARGIN_HEADERS[:n_margin], *MARGIN_DIFFERENCE_HEADERS[:n_change])
+    rows = (
+        [
+            *(escape(short(row.task)), escape(clean(row.label)), *_probe_cells(row)),
+            *row.margin.cells()[:n_margin],
+            *row.margin_difference_cells()[:n_change],
+        ]
+        for row in probes
+    )
+    headers = ["Probe", "Model", *PROBE_HEADERS, "Difference", "p corrected", *margins]
+    caption = "".join(f"\n{line}\n" for line in margin_caption(probes))
+    return markdown_table(headers, rows, "llr") + caption + _markdown_notes(probe_notes(probes))
 
 
 def _probe_cells(row: ProbeRow) -> list[str]:
@@ -198,7 +210,6 @@ def _probe_cells(row: ProbeRow) -> list[str]:
         if difference
         else "",
         p_value(difference.p_corrected) if difference else "",
-        *row.margin_difference_cells(),
     ]
 
 

@@ -14,9 +14,8 @@ from ssl4rl_bench.reports.board.board import Board, BoardRow
 from ssl4rl_bench.reports.board.latex_table import TexCell, TexRow, TexTable, format_table
 from ssl4rl_bench.reports.board.overview import Overview
 from ssl4rl_bench.reports.board.overview_text import column_lines, overview_lines, overview_title
-from ssl4rl_bench.reports.board.probes import PARTS, ProbeRow, probe_notes
+from ssl4rl_bench.reports.board.probes import PARTS, ProbeRow, margin_caption, probe_notes, shown_margins
 from ssl4rl_bench.reports.text.cells import short
-from ssl4rl_bench.reports.text.margins import MARGIN
 from ssl4rl_bench.reports.text.naming import CORRECTIONS, unit_name
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, p_value, percent, points, span
 from ssl4rl_bench.reports.text.short_names import short_names
@@ -166,20 +165,29 @@ def _probes(probes: Sequence[ProbeRow]) -> TexTable:
     name_of = dict(zip(labels, names, strict=True))
     headers = {"exact": "Exact", "per_position": "Per place", "valid": "Valid"}
     parts = [part for part in PARTS if any(part in row.parts for row in probes)]
+    n_margin, _ = shown_margins(probes)
     rows: list[TexRow] = []
     for task in dict.fromkeys(row.task for row in probes):
         of_task = [row for row in probes if row.task == task]
         rows.append(TexRow(_probe_heading(of_task), rule=bool(rows)))
-        rows += [TexRow(name_of[row.label], (*_probe_cells(row, parts), *_margins(row))) for row in of_task]
+        rows += [
+            TexRow(name_of[row.label], (*_probe_cells(row, parts), *_margins(row, n_margin > 1)))
+            for row in of_task
+        ]
     caption = (
         f"SSL probes. Accuracy in percent, differences in points. Arrows: better or worse than {names[0]} beyond "
         "chance after correction. Small print: 95% intervals."
     )
     shown = ("Accuracy", "Above chance", *(headers[part] for part in parts), "Difference", "p corrected")
-    shown += ("Margin", "Margin diff.", "p corrected")
-    notes.append(MARGIN)
+    shown += ("Margin", "Margin diff.", "p of diff.") if n_margin > 1 else ("Margin",)
     notes += _detectable(row.difference for row in probes)
-    return TexTable(caption, "tab:ssl-probes", shown, tuple(rows), (*notes, *_notes(probe_notes(probes))))
+    return TexTable(
+        caption,
+        "tab:ssl-probes",
+        shown,
+        tuple(rows),
+        (*notes, *margin_caption(probes), *_notes(probe_notes(probes))),
+    )
 
 
 def _probe_heading(rows: Sequence[ProbeRow]) -> str:
@@ -206,9 +214,11 @@ def _probe_cells(row: ProbeRow, parts: Sequence[str]) -> tuple[TexCell, ...]:
     )
 
 
-def _margins(row: ProbeRow) -> tuple[TexCell, ...]:
+def _margins(row: ProbeRow, has_differences: bool) -> tuple[TexCell, ...]:
     """Returns the cells of the margin, its difference from the baseline's, and the corrected p of that."""
     value, ends, _ = row.margin.cells()
+    if not has_differences:
+        return (TexCell(value),)
     difference, difference_ends, p = row.margin_difference_cells()
     return (
         TexCell(value, "" if row.margin.ci95 is None else ends),

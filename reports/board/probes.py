@@ -7,22 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ssl4rl_bench.comparison.compare import compare_task
-from ssl4rl_bench.comparison.margins import MarginDifference, margin_differences, other_form
+from ssl4rl_bench.comparison.margins import MarginDifference, margin_differences
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
-from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.cells import ci95, dig
-from ssl4rl_bench.reports.text.margins import MARGIN_HEADERS, Margin, nats, nats_interval
-from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, p_value, percent
+from ssl4rl_bench.reports.text.margins import MARGIN, Margin, margin_headers, nats, nats_interval
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, p_value, percent
 
 AGGREGATION = "row_micro"
 PARTS = ("exact", "per_position", "valid")
-PROBE_HEADERS = (
-    *("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n"),
-    *MARGIN_HEADERS,
-)
+PROBE_HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
 MARGIN_DIFFERENCE_HEADERS = ("Margin diff", "95% of margin diff", "p corr. of margin")
 
 
@@ -64,7 +60,6 @@ class ProbeRow:
             percent(self.chance_corrected),
             *(percent(self.parts.get(part)) for part in PARTS),
             NO_DATA if self.n is None else str(self.n),
-            *self.margin.cells(),
         ]
 
     def margin_difference_cells(self) -> list[str]:
@@ -82,7 +77,39 @@ def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
     for note in dict.fromkeys(note for row in rows for note in row.notes):
         of = dict.fromkeys(row.task for row in rows if note in row.notes)
         out.append(note if len(of) == len(tasks) else f"{', '.join(map(short_name, of))}: {note}")
-    return out
+    return [*out, *_margin_notes(rows)]
+
+
+def margin_caption(rows: Sequence[ProbeRow]) -> list[str]:
+    """Returns the explanation of margins, if there are any."""
+    return [MARGIN] if shown_margins(rows)[1] else []
+
+
+def shown_margins(rows: Sequence[ProbeRow]) -> tuple[int, int]:
+    """Returns how many of `MARGIN_HEADERS` and of `MARGIN_DIFFERENCE_HEADERS` are shown for these rows."""
+    shown = len(margin_headers(row.margin for row in rows))
+    return shown, len(MARGIN_DIFFERENCE_HEADERS) if shown > 1 else 0
+
+
+def _margin_notes(rows: Sequence[ProbeRow]) -> Iterator[str]:
+    """Yields why margins are missing, and which are not compared."""
+    missing: dict[str, list[str]] = {}
+    for row in rows:
+        if row.margin.value is None and row.margin.reason:
+            missing.setdefault(row.margin.reason, []).append(row.label)
+    for reason, labels in missing.items():
+        if len(set(labels)) == len({row.label for row in rows}):
+            yield f"There is no margin: {reason}."
+        else:
+            yield f"{listed(list(dict.fromkeys(labels)))} without a margin: {reason}."
+    baselines = {row.task: row for row in rows if row.is_baseline}
+    for row in rows:
+        base = baselines.get(row.task, row)
+        if None not in (row.margin.value, base.margin.value) and row.margin.form != base.margin.form:
+            yield (
+                f"{short_name(row.task)}: the margins of {row.label} and {base.label} are not compared, as answers "
+                f"were scored in different forms: {row.margin.form}, and {base.margin.form}."
+            )
 
 
 def probe_tasks(runs: Sequence[Evaluated]) -> list[str]:
@@ -148,23 +175,11 @@ def probe_row(
         parts={name: value for name, value in parts.items() if value is not None},
         unread=number(dig(run.result, "tasks", task, "aggregates", AGGREGATION, "overall").get("unread")),
         difference=None if comparison is None else comparison.overall,
-        margin=(margin := Margin.of(dig(probe, "margin"))),
+        margin=Margin.of(dig(probe, "margin")),
         margin_difference=margin_difference,
         engine=run.spec.mark or run.spec.engine,
-        notes=(*(comparison.notes if comparison else ()), *_margin_notes(run.label, margin, comparison)),
+        notes=comparison.notes if comparison else (),
     )
-
-
-def _margin_notes(label: str, margin: Margin, comparison: Comparison | None) -> Iterator[str]:
-    """Yields why a run has no margin, or why its margin is not compared with the baseline's."""
-    if margin.value is None:
-        yield f"{label} has no margin: {margin.reason}."
-    elif comparison is not None and other_form(comparison.pairing):
-        baseline = comparison.pairing.baseline.margin_form
-        yield (
-            f"The margins of {label} and {comparison.baseline} are not compared, as their answers were scored in "
-            f"different forms: {clean(margin.form, 80)}, and {clean(baseline, 80)}."
-        )
 
 
 def _of(run: Evaluated, task: str, key: str) -> str:

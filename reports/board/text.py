@@ -10,9 +10,15 @@ from rich.text import Text
 from ssl4rl_bench.comparison.result import HEADERS, Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
-from ssl4rl_bench.reports.board.probes import MARGIN_DIFFERENCE_HEADERS, PROBE_HEADERS, ProbeRow
+from ssl4rl_bench.reports.board.probes import (
+    MARGIN_DIFFERENCE_HEADERS,
+    PROBE_HEADERS,
+    ProbeRow,
+    shown_margins,
+)
 from ssl4rl_bench.reports.text.cells import plain_table, short
 from ssl4rl_bench.reports.text.fitting import Narrowing
+from ssl4rl_bench.reports.text.margins import MARGIN_HEADERS
 from ssl4rl_bench.reports.text.numbers import (
     MARKS,
     NO_DATA,
@@ -43,7 +49,7 @@ _PROBES = Narrowing(
             "Chance",
             "95% interval",
         ),
-        *("95% of margin diff", "MDE", ("Margin", "Margin diff", "p corr. of margin"), "n"),
+        *("95% of margin diff", "MDE", ("Margin diff", "p corr. of margin"), "Margin", "n"),
     ),
     names=("Model",),
 )
@@ -123,8 +129,10 @@ def difference_table(comparison: Comparison) -> Table:
 
 def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
     """Makes a table with one row per probe and run."""
+    n_margin, n_change = shown_margins(rows)
     diff = ("Diff", "95% of Diff", "p corr.", "MDE")
-    headers = ("Probe", "Model", *PROBE_HEADERS, *diff, *MARGIN_DIFFERENCE_HEADERS)
+    margins = (*MARGIN_HEADERS[:n_margin], *MARGIN_DIFFERENCE_HEADERS[:n_change])
+    headers = ("Probe", "Model", *PROBE_HEADERS, *diff, *margins)
     table = plain_table(
         "SSL probes", [header.replace(" ", "\n") for header in headers], "llr", narrowing=_PROBES
     )
@@ -138,7 +146,8 @@ def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
             interval(difference.ci95, signed=True) if difference else "",
             p_value(difference.p_corrected) if difference else "",
             percent(difference.mde) if difference else "",
-            *row.margin_difference_cells(),
+            *row.margin.cells()[:n_margin],
+            *row.margin_difference_cells()[:n_change],
         )
     return table
 

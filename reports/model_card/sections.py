@@ -17,7 +17,7 @@ from ssl4rl_bench.reports.model_card.shown import card_name, footnote, shown_agg
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
 from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, short, value_and_interval
-from ssl4rl_bench.reports.text.margins import MARGIN, margin_lines
+from ssl4rl_bench.reports.text.margins import margin_lines
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.score.aggregate import OVERALL
 
@@ -183,7 +183,6 @@ def _run(card: Card, run: CardRun) -> Iterator[str]:
         yield (
             "A blind guess gets the chance column; 0 above chance is a blind guess, 100 is perfect. n counts samples."
         )
-        yield MARGIN
         for line in margin_lines([named], probes):
             yield escape(line)
         for name in probes:

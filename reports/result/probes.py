@@ -22,15 +22,12 @@ from ssl4rl_bench.reports.text.cells import (
     value_and_interval,
 )
 from ssl4rl_bench.reports.text.fitting import Narrowing
-from ssl4rl_bench.reports.text.margins import MARGIN_HEADERS, margin_of
+from ssl4rl_bench.reports.text.margins import margin_headers, margin_of
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 
-HEADERS = (
-    *("Accuracy", "95% interval", "Chance", "Above chance"),
-    *MARGIN_HEADERS,
-    *("By parts", "n samples", "Unread %"),
-)
-"""Headers of a row's numbers.
+HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance")
+REST = ("By parts", "n samples", "Unread %")
+"""Headers of a row's numbers, with those of the margin between them.
 
 "Above chance" is (accuracy - chance) / (1 - chance) in percent: 0 is a blind guess, 100 all right.
 """
@@ -64,7 +61,7 @@ def probe_table(results: Sequence[Result], tasks: Sequence[str]) -> Table:
     """
     partial = " · partial" if any(result.get("partial") for result in results) else ""
     names = ["Probe", "Model"] if len(results) > 1 else ["Probe"]
-    headers = [*names, *(header.replace(" ", "\n") for header in HEADERS)]
+    headers = [*names, *(header.replace(" ", "\n") for header in _headers(results, tasks))]
     table = plain_table(f"SSL probes{partial}", headers, "l" * len(names) + "r", narrowing=NARROWING)
     for row in _rows(results, tasks):
         table.add_row(*map(Text, row[: len(names)]), *row[2:])
@@ -74,7 +71,7 @@ def probe_table(results: Sequence[Result], tasks: Sequence[str]) -> Table:
 def probes_to_markdown(results: Sequence[Result], tasks: Sequence[str]) -> str:
     """Formats `probe_table` as a Markdown table that ends in a line break."""
     rows = ([escape(name), escape(model), *numbers] for name, model, *numbers in _rows(results, tasks))
-    return markdown_table(("Probe", "Model", *HEADERS), rows, "llr")
+    return markdown_table(("Probe", "Model", *_headers(results, tasks)), rows, "llr")
 
 
 def other_convention(result: Result, tasks: Sequence[str]) -> list[str]:
@@ -99,8 +96,17 @@ def other_convention(result: Result, tasks: Sequence[str]) -> list[str]:
     return out
 
 
+def _headers(results: Sequence[Result], tasks: Sequence[str]) -> tuple[str, ...]:
+    return (*HEADERS, *_margin_headers(results, tasks), *REST)
+
+
+def _margin_headers(results: Sequence[Result], tasks: Sequence[str]) -> tuple[str, ...]:
+    return margin_headers(margin_of(result, task) for task in tasks for result in results)
+
+
 def _rows(results: Sequence[Result], tasks: Sequence[str]) -> list[list[str]]:
     rows = []
+    n_margin = len(_margin_headers(results, tasks))
     for task in tasks:
         for result in results:
             probe = dig(result, "tasks", task, "probe")
@@ -122,7 +128,7 @@ def _rows(results: Sequence[Result], tasks: Sequence[str]) -> list[list[str]]:
                     interval,
                     percent(probe.get("chance")),
                     percent(dig(probe, "chance_corrected").get("value")),
-                    *margin_of(result, task).cells(),
+                    *margin_of(result, task).cells()[:n_margin],
                     ", ".join(shares) or NO_DATA,
                     count(dig(probe, "accuracy")),
                     percent(overall.get("unread")),

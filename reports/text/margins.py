@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ MARGIN = (
 )
 """The explanation of a margin below tables."""
 MARGIN_HEADERS = ("Margin", "95% of margin", "p of margin")
+"""Headers of a margin. If no row has a margin, only the first one is shown."""
 _FORM = 120
 """The maximum length of a form in a sentence."""
 
@@ -59,6 +60,11 @@ def margin_of(result: Result, task: str) -> Margin:
     return Margin.of(dig(result, "tasks", task, "probe", "margin"))
 
 
+def margin_headers(margins: Iterable[Margin]) -> tuple[str, ...]:
+    """Returns the headers to show for these margins."""
+    return MARGIN_HEADERS if any(margin.value is not None for margin in margins) else MARGIN_HEADERS[:1]
+
+
 def nats(value: float | None) -> str:
     """Formats a margin with its sign: "+0.011"."""
     return NO_DATA if value is None else f"{round(value, 3) + 0.0:+.3f}"
@@ -70,7 +76,10 @@ def nats_interval(ends: tuple[float, float] | None) -> str:
 
 
 def margin_lines(results: Sequence[Result], tasks: Sequence[str]) -> list[str]:
-    """Says in which form margins were measured, and why some are missing, one line for all tasks with the same."""
+    """Explains margins, and says in which form they were measured and why some are missing.
+
+    Tasks and models of which the same is to be said share a line.
+    """
     by_text: dict[str, list[tuple[str, str]]] = {}
     for task in tasks:
         for result in results:
@@ -78,7 +87,8 @@ def margin_lines(results: Sequence[Result], tasks: Sequence[str]) -> list[str]:
             if dig(result, "tasks", task, "probe"):
                 text = _described(Margin.of(entry), entry)
                 by_text.setdefault(text, []).append((short(task), model_name(result)))
-    lines = []
+    margins = (margin_of(result, task) for task in tasks for result in results)
+    lines = [MARGIN] if len(margin_headers(margins)) > 1 else []
     for text, places in by_text.items():
         of = listed(list(dict.fromkeys(task for task, _ in places)))
         models = listed(list(dict.fromkeys(model for _, model in places)))

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.reports.views.additivity import additivity
+from ssl4rl_bench.reports.views.attend import attend
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.bias import bias
 from ssl4rl_bench.reports.views.goldilocks import goldilocks
@@ -20,6 +21,7 @@ VIEWS: dict[str, Callable[[ViewRuns], View]] = {
     "goldilocks": goldilocks,
     "additivity": additivity,
     "bias": bias,
+    "attend": attend,
 }
 """The views by name, in the order of the page. Each raises UsageError if the runs do not allow it."""
 

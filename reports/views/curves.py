@@ -15,7 +15,7 @@ from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit
 from ssl4rl_bench.reports.text.cells import CellEstimate, Result, cell_estimate, dig, short
 from ssl4rl_bench.reports.text.margins import MARGIN, margin_of, nats, nats_interval
-from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, percent
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.score.headline import headline_of
 
@@ -69,6 +69,11 @@ class _Panel:
     def of(self, result: Result | None) -> CellEstimate | None:
         """Returns the panel's value in a run, or None if the run lacks it."""
         return cell_estimate(dig(result, "tasks", self.task, *self.cell))
+
+    def forms(self, points: Sequence[CurvePoint]) -> set[str]:
+        """Returns the forms in which the margins were measured. Margins in different forms are not comparable."""
+        margins = [margin_of(point.result, self.task) for point in points] if self.is_margin else []
+        return {margin.form for margin in margins if margin.value is not None}
 
     def text(self, cell: CellEstimate | None) -> str:
         """Returns the text of a value for the table."""
@@ -193,7 +198,8 @@ def _fill(
     for point, cell in measured:
         if cell.ci95 is not None:
             axes.line((point.step, point.step), cell.ci95, BETTER, opacity=0.6)
-    axes.line(steps, [cell.value for _, cell in measured], BETTER, width=1.0)
+    if len(panel.forms(points)) < 2:
+        axes.line(steps, [cell.value for _, cell in measured], BETTER, width=1.0)
     for point, cell in measured:
         axes.marks([point.step], [cell.value], *MARKS.get(point.verdict, ("o", INK)), size=4.0)
 
@@ -208,4 +214,10 @@ def _sentence(points: Sequence[CurvePoint], panels: Sequence[_Panel]) -> str:
         f"{len(points)} checkpoint{plural}: {judged}. Bars are 95% intervals of each accuracy alone, dotted lines "
         "the chance level of a blind guess; the verdict is based on paired differences, which are more precise."
         + (f" {MARGIN}" if any(panel.is_margin for panel in panels) else "")
+        + (
+            f" Answers to {listed(mixed)} were scored in different forms: those margins are not comparable, and no "
+            "line joins them."
+            if (mixed := [short(panel.task) for panel in panels if len(panel.forms(points)) > 1])
+            else ""
+        )
     )

@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "build": "Write a data set of an SSL task's samples, with a manifest.",
     "train": "Train a checkpoint with GRPO, rewarded by SSL tasks.",
     "advise": "Say before a training whether there is a signal, and whether the model sees.",
+    "attend": "Say whether checkpoints look at what they are asked about.",
     "interpolate": "Write a checkpoint interpolated between a base and its trained version.",
     "audit": "Recompute what a model card's tables derive, or re-read a run with each extractor.",
     "ask": "Ask a checkpoint about images, a video, or text.",

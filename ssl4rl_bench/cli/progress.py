@@ -160,7 +160,9 @@ class MeasureProgress:
 
     def __init__(self, screen: Console, label: str, total: int, pace: Pace) -> None:
         self._label, self._total = one_line(label), total
-        self._bars = Bars(screen, rp.MofNCompleteColumn(), rp.TimeRemainingColumn(), pace=pace, transient=True)
+        self._bars = Bars(
+            screen, rp.MofNCompleteColumn(), rp.TimeRemainingColumn(), pace=pace, transient=True
+        )
 
     def __enter__(self) -> Callable[[int], None]:
         self._bars.__enter__()

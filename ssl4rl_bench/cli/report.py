@@ -47,7 +47,7 @@ def report(
         OptionValues,
         Option(
             metavar="VIEW,...",
-            help="Only these views (transfer, goldilocks, additivity, bias); without --out they are printed.",
+            help="Only these views (transfer, goldilocks, additivity, bias, attend); without --out they are printed.",
         ),
     ] = None,
     figures: Annotated[Path | None, Option(help="Write each view's figure here, as SVG and PNG.")] = None,

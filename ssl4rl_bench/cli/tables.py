@@ -11,7 +11,7 @@ from ssl4rl_bench.reports.result.metrics import has_metrics, metrics_table
 from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table
 from ssl4rl_bench.reports.result.tables import card_table, clean, leaf_table, reading_line
 from ssl4rl_bench.reports.text.cells import dig, import_line, model_name
-from ssl4rl_bench.reports.text.margins import MARGIN, margin_lines
+from ssl4rl_bench.reports.text.margins import margin_lines
 from ssl4rl_bench.run.imported import Imported, imported_of
 from ssl4rl_bench.score.headline import headline_of, is_corpus_only
 
@@ -52,7 +52,7 @@ def print_tables(
         for name in probes:
             for line in _reading(results, name):
                 screen.sentence(f"{short_name(name)}: {line}")
-        for line in (MARGIN, *margin_lines(results, probes)):
+        for line in margin_lines(results, probes):
             screen.sentence(line, "dim")
     for result in results:
         if (source := import_line(_imported(result))) is not None:

@@ -50,12 +50,6 @@ def margin_differences(comparisons: Sequence[Comparison]) -> list[MarginDifferen
     return [one and replace(one, p_corrected=next(corrected)) for one in differences]
 
 
-def other_form(pairing: Pairing) -> bool:
-    """Whether both runs have margins, but in different forms."""
-    one, two = pairing.baseline, pairing.candidate
-    return one.margins is not None and two.margins is not None and one.margin_form != two.margin_form
-
-
 def _difference(pairing: Pairing) -> MarginDifference | None:
     one, two = pairing.baseline, pairing.candidate
     if one.margins is None or two.margins is None or one.margin_form != two.margin_form:

@@ -95,6 +95,8 @@ def _of_text(hint: Any, text: str) -> Any:
     kind = _required(hint)
     if typing.get_origin(kind) is tuple:
         return [item.strip() for item in text.split(",") if item.strip()]
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
     try:
         return kind(text) if kind in (int, float) else text
     except ValueError:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from ssl4rl_bench.core.config import Must, changed, check_constraints
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
@@ -131,6 +131,16 @@ class EngineOptions:
             changed(base, texts, "engine options"),
             vllm=tuple(f"{key}={text}" for key, text in for_vllm.items()),
         )
+
+
+def as_pairs(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yields engine options in the form of `--set` values, KEY=VALUE (`EngineOptions.from_pairs`)."""
+    for key, value in options.items():
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            text = "none" if value is None else str(value)
+        else:
+            text = ",".join(map(str, value))
+        yield f"{key}={text}"
 
 
 @contextmanager

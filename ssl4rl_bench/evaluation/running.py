@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ssl4rl_bench.core.capabilities import Measures, Serves, Swaps
 from ssl4rl_bench.core.errors import BenchError, EngineError
 from ssl4rl_bench.core.types import Engine, Task
 from ssl4rl_bench.engines import EngineOptions, create, resolve_name
+from ssl4rl_bench.engines.base import as_pairs
 from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.evaluation.margins import measure_margins
 from ssl4rl_bench.evaluation.plan import (
@@ -108,7 +109,7 @@ def evaluate(
         limit=limit,
         skip_bad=skip_bad,
         engine=engine,
-        options=EngineOptions.from_pairs(_pairs(options or {}), EngineOptions(workers=workers)),
+        options=EngineOptions.from_pairs(as_pairs(options or {}), EngineOptions(workers=workers)),
         preset=preset,
         prompt=prompt,
         image=image,
@@ -124,16 +125,6 @@ def evaluate(
     )
     runs = Runs(open_run(one.path) for one in evaluate_plan(plan, progress))
     return runs if several else runs[0]
-
-
-def _pairs(options: Mapping[str, Any]) -> Iterator[str]:
-    """Yields engine options in the form of `--set` values: KEY=VALUE."""
-    for key, value in options.items():
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            text = "none" if value is None else str(value)
-        else:
-            text = ",".join(map(str, value))
-        yield f"{key}={text}"
 
 
 def evaluate_plan(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from ssl4rl_bench.stats.alignment import TargetEffect, alignment, choices
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 from ssl4rl_bench.train.rewards import make_reward
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PREFILL, DECODE = 10_000.0, 2_500.0
 """Assumed tokens per second of a 3B model on one 80 GB GPU with vLLM, over prompts and in replies; not measured."""
@@ -78,6 +82,45 @@ class Advice:
     tasks: Sequence[TaskAdvice]
     n_tests: int
     """The number of tests that Holm's correction counts."""
+
+    def table(self) -> pd.DataFrame:
+        """Returns the numbers as a data frame, one row per task.
+
+        Columns: `task`, `verdict`, `sentence` (what to change), `scheme`, `n_pictures`, `mean`, `mean_low`,
+        `mean_high`, `blind`, `unread`, `spread`, `spread_low`, `spread_high`, `spread_by_guessing`, `by_looking`,
+        `by_looking_low`, `by_looking_high`, `p_by_looking`, `margin`, `margin_low`, `margin_high`, `p_margin`
+        (p-values corrected), `form`, `seconds`. Rewards and shares are fractions; margins are in nats, NaN if the
+        engine gives no likelihoods.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "task": row.task,
+                "verdict": row.verdict,
+                "sentence": row.sentence,
+                "scheme": row.scheme,
+                "n_pictures": row.n_pictures,
+                **_bounded("mean", row.mean),
+                "blind": row.blind,
+                "unread": row.unread,
+                **_bounded("spread", row.spread),
+                "spread_by_guessing": row.spread_by_guessing,
+                **_bounded("by_looking", row.alignment),
+                "p_by_looking": row.p_alignment,
+                **_bounded("margin", row.choice.sight if row.choice else None),
+                "p_margin": row.p_margin,
+                "form": row.choice.form if row.choice else None,
+                "seconds": row.seconds,
+            }
+            for row in self.tasks
+        )
+
+
+def _bounded(name: str, estimate: MeanShare | TargetEffect | None) -> dict[str, float | None]:
+    """Returns a value and the ends of its interval under their names."""
+    low, high = (estimate.ci95 if estimate else None) or (None, None)
+    return {name: estimate.value if estimate else None, f"{name}_low": low, f"{name}_high": high}
 
 
 def advise(settings: AdviseSettings, observer: Observer = SILENT) -> Advice:

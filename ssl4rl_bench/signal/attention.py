@@ -57,7 +57,9 @@ def measure_shares(
         EngineError: the engine does not show attention, or every prompt failed.
     """
     if not isinstance(engine, ShowsAttention):
-        raise EngineError(f"engine {engine.name} does not show attention: use --engine hf, or add --no-layers")
+        raise EngineError(
+            f"engine {engine.name} does not show attention: use --engine hf, or add --no-layers"
+        )
     maps: dict[str, _Floats] = {}
     errors: list[str] = []
     for number, (request, attention) in enumerate(engine.image_attention(_prompts(questions)), start=1):

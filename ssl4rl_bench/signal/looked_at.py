@@ -120,12 +120,16 @@ def _scene(question: Question, style: str) -> LookedAt | None:
 def task_questions(task: Task, n: int) -> QuestionSet:
     """Takes the first n questions of a task that have options and exactly one picture, in their main order.
 
+    The task is loaded with a limit of n, so that its abilities are equally frequent.
+
     Raises:
         UsageError: the task has no such question.
         DataError: there are not enough questions with other pictures to show instead.
     """
     mains = {sample.group: sample for sample in reversed(task.samples) if sample.roll == 0}
-    usable = [sample for sample in reversed(mains.values()) if len(sample.images) == 1 and len(sample.choices) > 1]
+    usable = [
+        sample for sample in reversed(mains.values()) if len(sample.images) == 1 and len(sample.choices) > 1
+    ]
     if not usable:
         raise UsageError(
             f"{short_name(task.name)} has no question with options and one picture, which `attend` needs: choose "
@@ -133,10 +137,13 @@ def task_questions(task: Task, n: int) -> QuestionSet:
         )
     chosen = usable[:n]
     if len({sample.images[0].sha256 for sample in chosen}) < 2:
-        raise DataError(f"{short_name(task.name)}: its questions share one picture, so that there is no other to show")
+        raise DataError(
+            f"{short_name(task.name)}: its questions share one picture, so that there is no other to show"
+        )
     shown = task.showing(chosen, "real")
     swapped = {
-        how: {sample.id: sample.images[0] for sample in blind_task(shown, how).samples} for how in (BLANK, SHUFFLED)
+        how: {sample.id: sample.images[0] for sample in blind_task(shown, how).samples}
+        for how in (BLANK, SHUFFLED)
     }
     made = [
         LookedAt(
@@ -164,7 +171,9 @@ def _with_image(sample: Sample, image: EncodedImage) -> Sample:
     messages = (
         replace(
             message,
-            content=tuple(ImagePart(image) if isinstance(part, ImagePart) else part for part in message.content),
+            content=tuple(
+                ImagePart(image) if isinstance(part, ImagePart) else part for part in message.content
+            ),
         )
         for message in sample.messages
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,8 +17,8 @@ from ssl4rl_bench.task.ssl.forms import asked_form, thinking
 
 OPTION = "<think>{option} {letter}</think> <answer>{letter}</answer>"
 FORMS = ("option", "letter", "thinking")
-"""The forms by name: the option's text and its letter (`OPTION`); the letter in the form that the prompt asks for; and
-the letter after the model's thinking about each picture."""
+"""The forms by name: the option's text and its letter (`OPTION`); the letter in the form that the prompt asks for;
+and the letter after the model's thinking about each picture."""
 _Floats = NDArray[np.float64]
 
 
@@ -43,7 +44,16 @@ def check_form(form: str) -> str:
     """
     if form in FORMS or "{letter}" in form or "{option}" in form:
         return form
-    raise UsageError(f"--form {form!r} is unknown: give {', '.join(FORMS)}, or a reply with {{letter}} or {{option}}")
+    raise UsageError(
+        f"--form {form!r} is unknown: give {', '.join(FORMS)}, or a reply with {{letter}} or {{option}}"
+    )
+
+
+def shown_form(form: str, style: str) -> str:
+    """Returns a form with "…" for the letter or option, for readers."""
+    if form == "thinking":
+        return "the thinking about each picture, then <answer>…</answer>"
+    return reply_of(form, style, "…", "…").strip()
 
 
 def reply_of(form: str, style: str, letter: str, option: str) -> str:
@@ -54,7 +64,8 @@ def reply_of(form: str, style: str, letter: str, option: str) -> str:
     """
     if form == "letter":
         return asked_form(style).reply(letter)
-    return (OPTION if form == "option" else form).replace("{option}", option).replace("{letter}", letter)
+    gaps = {"{option}": option, "{letter}": letter}
+    return re.sub("{option}|{letter}", lambda gap: gaps[gap[0]], OPTION if form == "option" else form)
 
 
 def measure_margins(
@@ -80,9 +91,9 @@ def measure_margins(
     place = {item.sample.id: number for number, item in enumerate(questions.questions)}
     column = {condition: number for number, condition in enumerate(questions.conditions)}
     shape = (len(place), len(column))
-    values, is_right, errors, n_done, n_texts = np.full(shape, np.nan), np.zeros(shape, bool), [], 0, 0
+    values, is_right, errors, n_texts = np.full(shape, np.nan), np.zeros(shape, bool), [], 0
     asked = _asked(questions, engine, form, max_tokens)
-    for request, scored in engine.score_answers(asked):
+    for n_done, (request, scored) in enumerate(engine.score_answers(asked), start=1):
         sample_id, _, condition = request.sample.id.rpartition("|")
         spot = place[sample_id], column[condition]
         if isinstance(scored, str):
@@ -90,7 +101,6 @@ def measure_margins(
         else:
             values[spot], is_right[spot] = margin_of(request.sample, scored)
             n_texts += len(scored)
-        n_done += 1
         if on_done is not None:
             on_done(n_done)
     usable = np.flatnonzero(np.isfinite(values).all(axis=1))

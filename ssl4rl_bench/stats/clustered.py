@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ssl4rl_bench.stats.effective import mean_variance
-from ssl4rl_bench.stats.estimates import Z95
 from ssl4rl_bench.stats.paired import t_interval
+from ssl4rl_bench.stats.power import POWER
 from ssl4rl_bench.stats.resampling import sign_flip
-
-_Z80 = 0.8416212335729143
-"""The 80% quantile of the normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +30,19 @@ class ClusteredMean:
     se: float | None
     """The standard error; None with fewer than two pictures."""
 
-    @property
-    def detectable(self) -> float | None:
-        """The mean that a two-sided test at 5% finds with 80% power: (z(0.975) + z(0.8)) se."""
-        return None if self.se is None else (Z95 + _Z80) * self.se
+    def detectable(self, alpha: float = 0.05) -> float | None:
+        """Returns the mean that a two-sided test at `alpha` finds with 80% power: (z(1 - alpha/2) + z(0.8)) se."""
+        if self.se is None:
+            return None
+        quantile = NormalDist().inv_cdf
+        return (quantile(1.0 - alpha / 2.0) + quantile(POWER)) * self.se
 
-    def needed(self, effect: float) -> int | None:
+    def needed(self, effect: float, alpha: float = 0.05) -> int | None:
         """Returns the number of questions with which a mean of `effect` is found with 80% power.
 
         The standard deviation is the measured one, and pictures have as many questions as here.
         """
-        least = self.detectable
+        least = self.detectable(alpha)
         return None if least is None else math.ceil(self.n * (least / effect) ** 2)
 
 

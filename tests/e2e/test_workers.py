@@ -27,7 +27,7 @@ def sitting(out: Path) -> dict[str, Any]:
 
 
 def test_two_workers_give_the_result_of_one_engine(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"limit": 12, "engine": "hf", "options": {"batch_size": 8}}
+    settings: dict[str, Any] = {"limit": 12, "engine": "hf", "options": {"batch_size": 8, "margin": False}}
     for n in (1, 2):
         sb.evaluate("tiny-base", ["scenes", "ssl_rotation_90"], workers=n, out=tmp_path / str(n), **settings)
     one, two = (json.loads((tmp_path / n / "result.json").read_text()) for n in "12")

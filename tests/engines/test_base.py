@@ -75,6 +75,7 @@ def test_every_field_can_be_set_by_its_own_text() -> None:
     [
         ("dtyp=float32", "did you mean dtype?"),
         ("dtype=float31", "did you mean float32?"),
+        ("margin=no", "margin must be true or false, not 'no'"),
         ("batch_size=many", "must be a whole number, not 'many'"),
         ("batch_size=1.5", "must be a whole number"),
         ("concurrency=none", "must be a whole number"),

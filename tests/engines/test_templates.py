@@ -195,7 +195,9 @@ def test_a_template_is_tried_wherever_it_stands(tmp_path: Path, place: str) -> N
     ids=["hf", "vllm", "dry run", "ask", "ask hf"],
 )
 @pytest.mark.parametrize("name", [pytest.param("nested ranges", marks=pytest.mark.slow), "a product"])
-def test_every_command_that_would_render_it_exits_2(tmp_path: Path, command: list[str], name: str) -> None:
+def test_every_command_that_would_render_it_exits_2(
+    tmp_path: Path, command: list[str], name: str, soon: None
+) -> None:
     folder = checkpoint(tmp_path, HOSTILE[name])
     with contextlib.chdir(tmp_path):
         done = bench(*command, "--model", folder)

@@ -219,7 +219,7 @@ def test_tables_show_n_intervals_and_unread_shares(tmp_path: Path) -> None:
     assert "| Coarse | 60.00 | [55.00, 65.00] | 10 | 75.00 | [70.00, 80.00] | 10 | 1.00 |" in text
     assert "| Logical | – | – | – | – | – | – | – |" in text
     assert "| Average | 72.99 | [67.99, 77.99] | 20 | 81.23 | [76.23, 86.23] | 80 | 1.00 |" in text
-    assert "| 40.00 | [35.00, 45.00] | 25.00 | 20.00 | – | – | – | 55.00 closeness | 200 | 1.00 |" in text
+    assert "| 40.00 | [35.00, 45.00] | 25.00 | 20.00 | – | 55.00 closeness | 200 | 1.00 |" in text
     assert "no margin, as the run was scored by a version without margins" in text
     assert "they are not MMBench results" in text
     assert "replies: 79 tag, 1 none" in text

@@ -23,7 +23,7 @@ from ssl4rl_bench.reports.result.probe_sheet import _spread, probe_sheet
 from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table, probes_to_markdown
 from ssl4rl_bench.reports.result.rereading import Reread, reread_json, reread_table
 from ssl4rl_bench.reports.result.tables import card_table, leaf_table, reading_line, status_line, to_markdown
-from ssl4rl_bench.reports.text.margins import margin_lines
+from ssl4rl_bench.reports.text.margins import MARGIN, margin_lines
 from ssl4rl_bench.stats.agreement import Kappa, kappa
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 
@@ -65,7 +65,7 @@ def row_of(result: dict[str, Any], task: str = ROTATION) -> list[str]:
 def test_a_probe_has_its_accuracy_chance_and_what_is_above_chance() -> None:
     # (0.40 - 0.25) / 0.75 is 0.20.
     assert row_of(result(**{ROTATION: probe()})) == [
-        r"ssl\_rotation\_90", "m", "40.00", "[35.00, 45.00]", "25.00", "20.00", "–", "–", "–", "–", "200", "1.50",
+        r"ssl\_rotation\_90", "m", "40.00", "[35.00, 45.00]", "25.00", "20.00", "–", "–", "200", "1.50",
     ]  # fmt: skip
 
 
@@ -84,8 +84,9 @@ def test_a_missing_margin_is_a_dash_with_its_reason_and_never_zero() -> None:
         **{"n_left_out": 20, "n_candidates": 4},
     }
     results = [result("m", **{ROTATION: made}), result("new", **{ROTATION: with_margin})]
-    assert row_of(results[0])[6:9] == ["–"] * 3
+    assert row_of(results[0])[6:8] == ["–", "–"]
     assert margin_lines(results, [ROTATION]) == [
+        MARGIN,
         "ssl_rotation_90 of m: no margin, as engine mock gives no likelihoods of answers.",
         "ssl_rotation_90 of new: margin of 180 samples over at most 4 answers in the form "
         f"{clean(form + chr(27))}[31m; 20 samples are left out.",
@@ -111,7 +112,7 @@ def test_a_chance_that_rounding_moves_just_above_the_accuracy_shows_no_minus_zer
 
 def test_parts_are_named_in_the_tables_order_and_unknown_ones_left_out() -> None:
     made = result(**{ROTATION: probe(0.4, 0.25, closeness=0.55, per_position=0.6, secret=0.1)})
-    assert row_of(made)[9] == "60.00 per place, 55.00 closeness"
+    assert row_of(made)[7] == "60.00 per place, 55.00 closeness"
 
 
 def test_tasks_that_are_no_probes_and_runs_without_one_have_no_row() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from guesser import Guesser
 
+import ssl4rl_bench as sb
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.core.types import Completion, Request
@@ -43,6 +44,21 @@ def measured(monkeypatch: pytest.MonkeyPatch, n: int = 130, task: str = TASK, **
     monkeypatch.setattr(advising, "load_tasks", lambda *_: loaded)
     settings = AdviseSettings("tiny-base", (task,), n_pictures=n, engine="mock")
     return advise(settings)
+
+
+def test_advise_is_public_and_has_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[ProbeTask] = [probe(TASK, 20)]
+    monkeypatch.setattr(advising, "engine_for", lambda *_: Guesser(loaded[0], sight=0.5))
+    monkeypatch.setattr(advising, "load_tasks", lambda *_: loaded)
+    advice = sb.advise("m", TASK, pictures=20, replies=2, engine="mock", options={"dtype": "float32"})
+    assert advice.settings.options.dtype == "float32"
+    (row,), (record,) = advice.tasks, advice.table().to_dict("records")
+    assert row.choice is not None and row.choice.sight.ci95 is not None
+    assert (record["task"], record["verdict"], record["n_pictures"]) == (TASK, "too few to tell", 20)
+    assert (record["margin"], record["margin_low"]) == (row.choice.sight.value, row.choice.sight.ci95[0])
+    assert (record["by_looking"], record["p_margin"]) == (row.alignment.value, row.p_margin)
+    with pytest.raises(UsageError, match="--model is missing"):
+        sb.advise(tasks=[TASK])
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ssl4rl_bench.watch.history import (
     Change,
     Entry,
     History,
+    ProbeSight,
     best_run,
     decode_entry,
     encode_entry,
@@ -33,6 +35,18 @@ made_changes = st.builds(
     ci95=st.none() | st.tuples(shares, shares),
     p_corrected=shares,
 )
+made_margins = st.builds(
+    ProbeSight,
+    task=st.text(),
+    accuracy=st.none() | shares,
+    chance=shares,
+    value=st.none() | shares,
+    ci95=st.none() | st.tuples(shares, shares),
+    p=st.none() | shares,
+    n=st.integers(0, 10**6),
+    form=st.text(),
+    reason=st.text(),
+)
 made_entries = st.builds(
     Entry,
     name=st.text(min_size=1),
@@ -49,6 +63,7 @@ made_entries = st.builds(
     reasons=st.lists(st.text(), max_size=3).map(tuple),
     hint=st.none() | st.text(),
     changes=st.lists(made_changes, max_size=3).map(tuple),
+    margins=st.lists(made_margins, max_size=3).map(tuple),
 )
 
 
@@ -89,6 +104,13 @@ def test_a_flipped_bit_or_a_cut_shows(made: Entry, data: st.DataObject) -> None:
     flipped[at] ^= 1 << bit
     assert decode_entry(bytes(flipped)) is None
     assert decode_entry(line[:at]) is None
+
+
+def test_a_line_from_before_margins_reads() -> None:
+    line = encode_entry(entry())
+    older = line[: line.index(', "margins": []')] + "}"
+    older = f'{older[:-1]}, "crc": "{zlib.crc32(older.encode()):08x}"}}'
+    assert decode_entry(older.encode()) == entry()
 
 
 def test_lines_are_kept_and_the_last_best_counts(tmp_path: Path) -> None:

@@ -82,7 +82,10 @@ class Pen:
         if not self._corners:
             raise ValueError("nothing was drawn with this pen")
         xs, ys = zip(*self._corners, strict=True)
-        low, high = (math.floor(min(v) / _SUPER) for v in (xs, ys)), (math.ceil(max(v) / _SUPER) for v in (xs, ys))
+        low, high = (
+            (math.floor(min(v) / _SUPER) for v in (xs, ys)),
+            (math.ceil(max(v) / _SUPER) for v in (xs, ys)),
+        )
         left, top = (min(max(v, 0), SIZE) for v in low)
         right, bottom = (min(max(v, 0), SIZE) for v in high)
         return left, top, right, bottom

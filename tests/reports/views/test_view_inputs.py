@@ -15,6 +15,7 @@ from view_runs import asked, drawn, with_probes
 from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.reports.board.columns import COLUMNS
 from ssl4rl_bench.reports.figures.sheet import Sheet
+from ssl4rl_bench.reports.text.margins import MARGIN
 from ssl4rl_bench.reports.views import VIEWS, View, allowed, by_sight, gather_runs
 from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
 from ssl4rl_bench.reports.views.curves import CurvePoint, curves
@@ -99,6 +100,49 @@ def test_a_panel_is_there_for_each_ability_and_probe_that_any_checkpoint_has() -
     assert view.sentence.startswith("2 checkpoints: 1 inconclusive.")
     assert [caption for caption, _ in view.panels] == ["", *view.headers[2:]]
     assert "chance 25%" in texts(view)
+
+
+def with_margin(value: float | None, form: str = "<answer>…</answer>") -> dict[str, Any]:
+    """A checkpoint with a margin on a probe, whose accuracy is at chance."""
+    margin = {"value": value, "n": 400, "reason": "engine mock gives none"}
+    if value is not None:
+        margin = {"value": value, "ci95": [value - 0.01, value + 0.01], "p": 0.01, "n": 400, "form": form}
+    accuracy = {"row_micro": {"overall": {"value": 0.26, "ci95": [0.22, 0.31]}}}
+    return result(0.5, **{ROTATION: {"probe": {"chance": 0.25, "margin": margin}, "aggregates": accuracy}})
+
+
+def test_the_margin_has_a_panel_in_nats_beside_the_accuracy_with_the_line_of_a_guess() -> None:
+    points = [CurvePoint(step, str(step), "pass", with_margin(step / 1000)) for step in (-4, 11, 188)]
+    view = curves(points)
+    assert view.headers[-2:] == ("ssl_rotation_90", "ssl_rotation_90: margin (nats)")
+    assert [row[-1] for row in view.rows] == [
+        "-0.004 [-0.014, +0.006]",
+        "+0.011 [+0.001, +0.021]",
+        "+0.188 [+0.178, +0.198]",
+    ]
+    assert {"a guess: 0", "chance 25%", "0.20"} <= set(texts(view))
+    assert MARGIN in view.sentence and "not comparable" not in view.sentence
+
+
+def test_margins_in_different_forms_are_not_joined_by_a_line() -> None:
+    points = [CurvePoint(1, "1", "pass", with_margin(0.1)), CurvePoint(2, "2", "pass", with_margin(0.2, "…"))]
+    same = [CurvePoint(1, "1", "pass", with_margin(0.1)), CurvePoint(2, "2", "pass", with_margin(0.2))]
+    assert "Answers to ssl_rotation_90 were scored in different forms" in curves(points).sentence
+    drawn = [
+        str(sheet.svg("x")).count('stroke-width="1"')
+        for sheet in (curves(points).sheet, curves(same).sheet)
+        if sheet
+    ]
+    assert drawn[0] == drawn[1] - 1
+
+
+def test_a_checkpoint_without_a_margin_has_a_dash_and_no_point() -> None:
+    missing = CurvePoint(1, "1", "pass", with_margin(None))
+    assert [row[-1] for row in curves([missing, CurvePoint(2, "2", "pass", with_margin(0.1))]).rows] == [
+        "–",
+        "+0.100 [+0.090, +0.110]",
+    ]
+    assert "margin" not in " ".join(curves([missing]).headers)
 
 
 def test_what_decided_a_verdict_is_in_the_table_if_any_checkpoint_has_it() -> None:
