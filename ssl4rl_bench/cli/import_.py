@@ -67,7 +67,8 @@ def import_(
     """Import predictions of another tool as a run, which is marked as imported.
 
     Questions, options and answers in the file are compared with those of the task. Settings that the file does not
-    state are recorded as unknown, and `compare` and `gate` take them only with --allow.
+    state are recorded as unknown, and `compare` and `gate` take them only with --allow. An unchanged file that
+    `export` wrote has all settings, and is the run it came from.
 
     Examples:
       ssl4rl-bench import Qwen2.5-VL-3B_MMStar.xlsx --tasks mmstar --model Qwen2.5-VL-3B

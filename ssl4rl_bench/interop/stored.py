@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_json
@@ -23,22 +23,13 @@ STORED = "ssl4rl_bench"
 """The key of what an export says about its run."""
 
 
-class Reply(Protocol):
-    """The parts of a record that every format keeps."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def repeat(self) -> int: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def finish_reason(self) -> str: ...
+ReplyParts = tuple[str, int, str, str]
+"""What every format keeps of a reply: id of the sample, repeat, text, and finish reason."""
 
 
-def replies_digest(replies: Iterable[Reply]) -> str:
+def replies_digest(replies: Iterable[ReplyParts]) -> str:
     """Computes the digest of replies in any order: their ids, repeats and texts, and which failed or were cut."""
-    return sha256_json(sorted([one.id, one.repeat, one.text, one.finish_reason] for one in replies))
+    return sha256_json(sorted(map(list, replies)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +45,7 @@ class StoredRun:
         """Returns the specification of a task; None if the run did not have it."""
         return self.spec.tasks.get(name)
 
-    def restored(self, task: Task, replies: Iterable[Reply], repeats: int) -> RunSpec | str:
+    def restored(self, task: Task, replies: Iterable[ReplyParts], repeats: int) -> RunSpec | str:
         """Returns the specification of the run of this task alone, or a clause that says why it does not apply.
 
         Args:
@@ -63,7 +54,7 @@ class StoredRun:
         """
         spec = self.of_task(task.name)
         if spec is None or self.spec.shard is not None:
-            return "it is of another task or of a part of a run"
+            return "it belongs to another task or to a part of a run"
         if repeats != self.spec.repeats:
             return f"the run has {self.spec.repeats} replies to each question, and the file has {repeats}"
         if replies_digest(replies) != self.replies_sha256:

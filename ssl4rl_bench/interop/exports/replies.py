@@ -64,7 +64,8 @@ class TaskReplies:
     @property
     def digest(self) -> str:
         """The digest of the replies (`stored.replies_digest`), by which an import finds that none was changed."""
-        return replies_digest(record for _, record, _ in self.replies)
+        records = (record for _, record, _ in self.replies)
+        return replies_digest((one.id, one.repeat, one.text, one.finish_reason) for one in records)
 
     @property
     def loading(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ssl4rl_bench.core.atomic import contents, created_folder
 from ssl4rl_bench.core.errors import DataError, UsageError
@@ -22,7 +22,7 @@ from ssl4rl_bench.interop.predictions.report import report_lines
 from ssl4rl_bench.interop.predictions.rows import Predictions
 from ssl4rl_bench.interop.predictions.stated import SETTINGS, Stated, beside, from_results, from_user
 from ssl4rl_bench.interop.predictions.verdicts import completion_of
-from ssl4rl_bench.interop.stored import StoredRun, stored_in
+from ssl4rl_bench.interop.stored import ReplyParts, StoredRun, stored_in
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.imported import IMPORTED, Imported
 from ssl4rl_bench.run.journal import Journal
@@ -71,7 +71,8 @@ def import_predictions(
         progress: receives lines about what was checked and what is unknown.
 
     Returns:
-        The run. If it exists already, nothing is written.
+        The run. If it exists already, nothing is written. For an unchanged file that `export_run` wrote, the run
+        that was exported (`interop.stored`).
 
     Raises:
         UsageError: an unknown task, format or setting, or `out` holds something else.
@@ -202,17 +203,10 @@ def _restored(
     return run
 
 
-class _Reply(NamedTuple):
-    id: str
-    repeat: int
-    text: str
-    finish_reason: str
-
-
-def _replies(matched: Matched) -> Iterator[_Reply]:
+def _replies(matched: Matched) -> Iterator[ReplyParts]:
     for (sample, repeat), row in matched.predictions.items():
         completion = completion_of(row)
-        yield _Reply(sample, repeat, completion.text, completion.finish_reason)
+        yield sample, repeat, completion.text, completion.finish_reason
 
 
 def _named_mock(file: Predictions) -> bool:
