@@ -144,6 +144,8 @@ def load(
         try:
             partners = (Opened.of(other.read()) for other in pictures.partners(number)) if ssl.pairs else ()
             made = make(ssl, Opened.of(picture.read(), picture.located.name), index, partners)
+        except UsageError as error:
+            raise UsageError(f"{task.name}: {error}") from None
         except (Unusable, images.ImageError) as error:
             dropped[str(error)] += 1
             continue
