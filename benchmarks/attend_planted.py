@@ -23,6 +23,7 @@ from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.signal.attend_store import Measured
 from ssl4rl_bench.signal.attending import AttendSettings, measure_all
 from ssl4rl_bench.signal.looked_at import QuestionSet
+from ssl4rl_bench.signal.occlusion import background
 from ssl4rl_bench.signal.sight import CONTRAST, difference_of, effect_of
 from ssl4rl_bench.stats.clustered import ClusteredMean, clustered_mean
 from ssl4rl_bench.task.prompts import render
@@ -40,7 +41,7 @@ def masked(question: Question, kind: str) -> Any:
     drawn = question.drawn
     assert drawn.asked is not None
     box, image = drawn.objects[drawn.asked].box, drawn.image.copy()
-    paper = image.getpixel((0, 0))
+    paper = background(image)
     if kind == "control":
         image.paste(paper, box)
         return image

@@ -80,6 +80,7 @@ def measure_all(settings: AttendSettings, observer: Observer = SILENT) -> tuple[
         settings.models,
         [settings.task],
         [settings.data] if settings.data else (),
+        limit=settings.n_questions,
         engine=settings.engine,
         options=settings.options,
         prompt=settings.prompt,

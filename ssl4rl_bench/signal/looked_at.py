@@ -120,6 +120,8 @@ def _scene(question: Question, style: str) -> LookedAt | None:
 def task_questions(task: Task, n: int) -> QuestionSet:
     """Takes the first n questions of a task that have options and exactly one picture, in their main order.
 
+    The task is loaded with a limit of n, so that its abilities are equally frequent.
+
     Raises:
         UsageError: the task has no such question.
         DataError: there are not enough questions with other pictures to show instead.

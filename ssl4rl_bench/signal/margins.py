@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -63,7 +64,8 @@ def reply_of(form: str, style: str, letter: str, option: str) -> str:
     """
     if form == "letter":
         return asked_form(style).reply(letter)
-    return (OPTION if form == "option" else form).replace("{option}", option).replace("{letter}", letter)
+    gaps = {"{option}": option, "{letter}": letter}
+    return re.sub("{option}|{letter}", lambda gap: gaps[gap[0]], OPTION if form == "option" else form)
 
 
 def measure_margins(

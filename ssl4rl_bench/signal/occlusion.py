@@ -102,17 +102,19 @@ def _centred_on(box: Box, extent: tuple[int, int], size: tuple[int, int]) -> Box
 
 def _empty(objects: Sequence[Box], extent: tuple[int, int], size: tuple[int, int]) -> Box | None:
     """Returns the box without any object whose centre is farthest from all objects' centres."""
-    places = [
-        (left, top, left + extent[0], top + extent[1])
-        for top in range(0, size[1] - extent[1] + 1, _STEP)
-        for left in range(0, size[0] - extent[0] + 1, _STEP)
-    ]
-    free = [place for place in places if not any(overlap(place, box) for box in objects)]
-    return max(free, key=lambda place: min(_distance(place, box) for box in objects), default=None)
+    import numpy as np
 
-
-def _distance(first: Box, second: Box) -> int:
-    """Returns four times the squared distance of two centres."""
-    dx = first[0] + first[2] - second[0] - second[2]
-    dy = first[1] + first[3] - second[1] - second[3]
-    return dx * dx + dy * dy
+    wide, high = extent
+    tops, lefts = np.meshgrid(
+        np.arange(0, size[1] - high + 1, _STEP), np.arange(0, size[0] - wide + 1, _STEP), indexing="ij"
+    )
+    left, top = lefts.reshape(-1, 1), tops.reshape(-1, 1)
+    x0, y0, x1, y1 = np.array(objects).T
+    touches = (left < x1) & (left + wide > x0) & (top < y1) & (top + high > y0)
+    distance = (2 * left + wide - x0 - x1) ** 2 + (2 * top + high - y0 - y1) ** 2
+    score = np.where(touches.any(axis=1), -1, distance.min(axis=1))
+    if score.max(initial=-1) < 0:
+        return None
+    best = int(score.argmax())
+    x, y = int(left[best, 0]), int(top[best, 0])
+    return x, y, x + wide, y + high

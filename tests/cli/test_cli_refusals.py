@@ -96,7 +96,7 @@ def test_a_word_that_is_not_in_a_closed_list_has_the_list_and_the_closest(
 
 @pytest.mark.parametrize(
     "command",
-    sorted(set(COMMANDS) - {"demo", "doctor", "examples", "run", "gate", "ask", "fetch", "advise"}),
+    sorted(set(COMMANDS) - {"demo", "doctor", "examples", "run", "gate", "ask", "fetch", "advise", "attend"}),
 )
 def test_a_command_without_its_arguments_says_how_it_is_used(command: str, place: Path) -> None:
     refused(place, (command,), f"Usage: ssl4rl-bench {command} ", "Missing ")

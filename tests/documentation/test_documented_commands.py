@@ -40,6 +40,7 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     (r"^(ssl4rl-bench (?:run|watch)\b(?!.*--engine replay).*)", r"\1 --engine mock"),  # no engine of a model
     (r"^(ssl4rl-bench ask\b.*)", r"\1 --engine mock"),
     (r"^(ssl4rl-bench advise\b.*)", r"\1 --engine mock --pictures 2 --images scenes"),
+    (r"^ssl4rl-bench attend\b.*", r"ssl4rl-bench attend --help"),  # tests/e2e/test_attend_tiny.py measures
     (r"^(ssl4rl-bench (?:run|watch)\b.*--tasks \S*(?:scenes|ssl_).*)", r"\1 --limit 2"),  # a few questions
     (r"^(ssl4rl-bench watch\b(?!.*--once).*)", r"\1 --once"),  # "runs until it is stopped"
     (
