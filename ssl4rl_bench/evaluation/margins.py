@@ -22,6 +22,7 @@ from ssl4rl_bench.run.likelihoods import (
     LikelihoodRecord,
     digest_of,
     encode_likelihoods,
+    likelihoods_path,
     read_likelihoods,
 )
 from ssl4rl_bench.run.observing import Observer
@@ -80,7 +81,7 @@ def _measure(
     """Records the likelihoods of a task and returns the number of samples that were asked."""
     assert isinstance(engine, ScoresAnswers)
     keys = first_keys(rundir, task)
-    path = rundir.likelihoods_path(task.name)
+    path = likelihoods_path(rundir, task.name)
     known = read_likelihoods(path, keys)
     pending = {
         asked.sample.id: asked

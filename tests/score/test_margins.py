@@ -24,6 +24,7 @@ from ssl4rl_bench.evaluation import EvaluationPlan, evaluate_plan, running
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.reports.board.probes import probe_notes, probe_rows
 from ssl4rl_bench.reports.dashboards.records import record_of_result
+from ssl4rl_bench.run.likelihoods import decode_likelihoods, encode_likelihoods, likelihoods_path
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.shards import Shard
@@ -187,10 +188,8 @@ def test_a_run_is_scored_again_without_its_engine(run: Any, tmp_path: Path) -> N
 
 
 def test_margins_in_different_forms_are_not_joined(run: Any, tmp_path: Path) -> None:
-    from ssl4rl_bench.run.likelihoods import decode_likelihoods, encode_likelihoods
-
     margin(run)
-    path = RunDir.open(tmp_path / "run").likelihoods_path(TASK)
+    path = likelihoods_path(RunDir.open(tmp_path / "run"), TASK)
     lines = path.read_bytes().splitlines()
     first = decode_likelihoods(lines[0])
     assert first is not None
