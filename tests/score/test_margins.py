@@ -50,6 +50,7 @@ class Broken(Guesser):
 
     after: int = 0
     stop: threading.Event | None = None
+    error: type[Exception] = EngineError
 
     def score_answers(
         self, asked: Iterable[tuple[Request, Sequence[str]]]
@@ -57,7 +58,7 @@ class Broken(Guesser):
         """Gives the likelihoods of the first samples only."""
         for number, result in enumerate(super().score_answers(asked)):
             if number == self.after and self.stop is None:
-                raise EngineError("out of memory")
+                raise self.error("out of memory")
             yield result
             if number + 1 == self.after and self.stop is not None:
                 self.stop.set()
@@ -144,11 +145,12 @@ def test_a_guesser_has_no_margin_and_replies_do_not_depend_on_it(run: Any, tmp_p
     assert [s.score for s in scored_samples(one, probe())] == [s.score for s in scored_samples(two, probe())]
 
 
+@pytest.mark.parametrize("error", [EngineError, ValueError])
 def test_a_failed_engine_leaves_a_margin_of_fewer_samples_and_the_same_command_adds_it(
-    run: Any, tmp_path: Path
+    run: Any, error: type[Exception]
 ) -> None:
     broken = Broken(probe(), sight=0.4)
-    broken.after = 10
+    broken.after, broken.error = 10, error
     lost = margin(run, engine=broken)
     assert (lost["n"], lost["n_left_out"]) == (10, N - 10)
     assert any("out of memory" in line for line in run.told.lines)
