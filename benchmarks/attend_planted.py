@@ -12,24 +12,29 @@ is a difference, and the seeds of each recipe with each other.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
-from dataclasses import dataclass
+import json
+import time
 from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ssl4rl_bench.core.exits import run_command
 from ssl4rl_bench.core.identity import seed_of
-from ssl4rl_bench.signal.attend_store import Measured
-from ssl4rl_bench.signal.attending import AttendSettings, measure_all
-from ssl4rl_bench.signal.looked_at import QuestionSet
+from ssl4rl_bench.signal.looked_at import ASKED, OTHER, scenes_questions
+from ssl4rl_bench.signal.margins import measure_margins
 from ssl4rl_bench.signal.occlusion import background
-from ssl4rl_bench.signal.sight import CONTRAST, difference_of, effect_of
-from ssl4rl_bench.stats.clustered import ClusteredMean, clustered_mean
+from ssl4rl_bench.signal.sight import LEAST
+from ssl4rl_bench.stats.clustered import ClusteredMean, clustered_mean, p_beyond
 from ssl4rl_bench.task.prompts import render
 from ssl4rl_bench.task.scenes import Question, asking
 from ssl4rl_bench.train.tiny.scenes_sft import Example
 
+Floats = NDArray[np.float64]
 KINDS = ("planted", "control")
 SEEDS = range(1, 6)
 POOL = 1_500
@@ -51,7 +56,7 @@ def masked(question: Question, kind: str) -> Any:
     return image
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Masked:
     """The examples of a training: question and picture i, in an order that depends on the seed."""
 
@@ -72,8 +77,6 @@ class Masked:
 
 def train(kind: str, seed: int, steps: int, out: Path) -> None:
     """Trains tiny-base on masked pictures and saves the checkpoint in `out`."""
-    import time
-
     from ssl4rl_bench.train.tiny.pixels import pixels_of
     from ssl4rl_bench.train.tiny.sft import Collator, Course, make_sft_trainer, save, start_of
 
@@ -104,14 +107,28 @@ def train(kind: str, seed: int, steps: int, out: Path) -> None:
     save(trainer.model, processor, recipe, init, trainer.state.log_history, time.time() - began, out)
 
 
-def measured(folder: Path, n: int) -> tuple[QuestionSet, dict[tuple[str, int], Measured]]:
-    """Measures the checkpoints that exist; what was measured before is read."""
-    names = [(kind, seed) for kind, seed in itertools.product(KINDS, SEEDS)]
-    ready = [name for name in names if (_place(folder, *name) / "ssl4rl.json").exists()]
-    models = tuple(str(_place(folder, *name)) for name in ready)
-    settings = AttendSettings(models, n_questions=n, layers=False, out=folder / "attend")
-    questions, results = measure_all(settings)
-    return questions, dict(zip(ready, results, strict=True))
+def contrasts(folder: Path, n: int) -> dict[tuple[str, int], Floats]:
+    """Measures the contrast per question of each checkpoint that exists; what was measured before is read."""
+    from ssl4rl_bench.engines import EngineOptions
+    from ssl4rl_bench.engines.checkpoints.weights import resolve_model
+    from ssl4rl_bench.engines.hf import HfEngine
+
+    questions = dataclasses.replace(scenes_questions(n), conditions=(ASKED, OTHER))
+    out = {}
+    for seed, kind in itertools.product(SEEDS, KINDS):
+        place = _place(folder, kind, seed)
+        saved = place / f"contrasts-{n}.json"
+        if not (place / "ssl4rl.json").exists():
+            continue
+        if not saved.exists():
+            began = time.monotonic()
+            engine = HfEngine(resolve_model(str(place), chat=True), EngineOptions())
+            margins = measure_margins(questions, engine, "option")
+            assert len(margins.index) == n, "a question failed"
+            saved.write_text(json.dumps((margins.values[:, 0] - margins.values[:, 1]).tolist()))
+            print(f"{kind}-seed{seed}: {time.monotonic() - began:.0f} s", flush=True)
+        out[kind, seed] = np.array(json.loads(saved.read_text()))
+    return out
 
 
 def _place(folder: Path, kind: str, seed: int) -> Path:
@@ -120,19 +137,22 @@ def _place(folder: Path, kind: str, seed: int) -> Path:
 
 def report(folder: Path, n: int) -> None:
     """Prints the contrast of each checkpoint, and the differences between them."""
-    questions, done = measured(folder, n)
-    for (kind, seed), one in done.items():
-        effect = clustered_mean(effect_of(one, CONTRAST, questions), one.margins.index)
-        right = one.margins.is_right[:, 0].mean()
-        print(f"{kind} {seed}: right {right:.1%}, contrast {shown(effect)}, {one.seconds:.0f} s")
+    done = contrasts(folder, n)
+    for (kind, seed), values in done.items():
+        print(f"{kind} {seed}: {shown(clustered_mean(values, range(n)))}")
     for seed in SEEDS:
         if ("planted", seed) in done and ("control", seed) in done:
-            pair = done["control", seed], done["planted", seed]
-            print(f"planted minus control, seed {seed}: {shown(difference_of(*pair, CONTRAST, questions))}")
+            difference = done["planted", seed] - done["control", seed]
+            print(f"planted minus control, seed {seed}: {compared(difference)}")
     for kind in KINDS:
         for first, second in itertools.combinations([seed for seed in SEEDS if (kind, seed) in done], 2):
-            pair = done[kind, first], done[kind, second]
-            print(f"{kind}, seed {second} minus {first}: {shown(difference_of(*pair, CONTRAST, questions))}")
+            print(f"{kind}, seed {second} minus {first}: {compared(done[kind, second] - done[kind, first])}")
+
+
+def compared(values: Floats) -> str:
+    """Formats the difference of two checkpoints, with the p of a difference of at most `LEAST`."""
+    index = range(len(values))
+    return f"{shown(clustered_mean(values, index))}, p beyond {LEAST:g}: {p_beyond(values, index, LEAST):.4f}"
 
 
 def shown(mean: ClusteredMean) -> str:

@@ -18,8 +18,6 @@ from ssl4rl_bench.reports.views.runs import ViewRuns
 FILE = "attend.json"
 SCHEMA = 1
 ALPHA = 0.05
-SMALLEST = 0.3
-"""The difference in nats for which the number of questions is stated."""
 HEADERS = {
     "contrast": ("Asked hidden", "Other hidden", "Empty hidden", "Asked minus other"),
     "shuffled": ("Blank", "Shuffled"),
@@ -82,7 +80,9 @@ def view_of(values: Mapping[str, Any]) -> View:
     return View(
         name="attend",
         title=f"{title}, in nats of margin ({clean(values['task'])})",
-        sentence=" ".join([_first(models[0], headline), *map(_differs, by_label.values())]),
+        sentence=" ".join(
+            [_first(models[0], headline), *(_differs(row, values["least"]) for row in by_label.values())]
+        ),
         headers=(
             "Checkpoint",
             "n",
@@ -100,7 +100,9 @@ def view_of(values: Mapping[str, Any]) -> View:
         sheet=draw(values),
         note=(
             "Effects are changes of the margin: negative numbers mean that hiding hurts. The first interval and p "
-            "are of the last effect; MDE is the difference found with 80% power after correction."
+            "are of the last effect. Holm p is that of a difference of at most "
+            f"{values['least']:g} nats, over {len(values['differences'])} differences; MDE is the difference that is "
+            "claimed with 80% power."
         ),
     )
 
@@ -147,19 +149,17 @@ def _first(model: Mapping[str, Any], headline: str) -> str:
     return text
 
 
-def _differs(row: Mapping[str, Any]) -> str:
+def _differs(row: Mapping[str, Any], least: float) -> str:
     label = clean(row["label"])
-    numbers = f"{nats(row['value'])} nats {bracketed(_ends(row), nats)}, {p_is(row['p_corrected'])} after correction"
+    numbers = f"{nats(row['value'])} nats {bracketed(_ends(row), nats)}"
+    test = f"{p_is(row['p_corrected'])} of at most {least:g} nats, after correction"
     if row["p_corrected"] < ALPHA:
         word = "more" if row["value"] < 0 else "less"
-        return f"{label} depends {word} on it than the baseline: {numbers}."
-    text = f"{label} is not shown to differ from the baseline: {numbers}"
-    if row["detectable"] is None or row["needed"] is None:
+        return f"{label} depends {word} on it than the baseline: {numbers} ({test})."
+    text = f"{label} is not shown to differ from the baseline: {numbers} ({test})"
+    if row["detectable"] is None:
         return f"{text}."
-    return (
-        f"{text}; with n = {row['n']} a difference of {row['detectable']:.2f} is found with 80% power, and one of "
-        f"{SMALLEST} would need {row['needed']:,} questions."
-    )
+    return f"{text}; with n = {row['n']} a difference of {row['detectable']:.2f} is claimed with 80% power."
 
 
 def _ends(mean: Mapping[str, Any]) -> tuple[float, float] | None:

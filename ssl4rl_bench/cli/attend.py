@@ -42,6 +42,9 @@ def attend(
     layers: Annotated[
         bool, Option("--layers/--no-layers", help="Measure attention by layer (scenes, engine hf).")
     ] = True,
+    least: Annotated[
+        float, Option(min=0, help="Differences of at most this many nats are not claimed.")
+    ] = 0.3,
     max_tokens: Annotated[
         int, Option(min=1, help="Maximum tokens in a reply (only with --form thinking).")
     ] = 256,
@@ -84,6 +87,7 @@ def attend(
         n_questions=questions,
         form=form,
         prompt=prompt,
+        least=least,
         max_tokens=max_tokens,
         layers=layers,
         engine=engine,

@@ -17,7 +17,7 @@ from ssl4rl_bench.reports.views.attend import SCHEMA, view_of
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.signal.advising import PREFILL
 from ssl4rl_bench.signal.margins import shown_form
-from ssl4rl_bench.signal.sight import SMALLEST, Sight
+from ssl4rl_bench.signal.sight import Sight
 from ssl4rl_bench.signal.verdicts import ALPHA
 from ssl4rl_bench.stats.clustered import ClusteredMean
 
@@ -86,6 +86,7 @@ def sight_json(sight: Sight) -> dict[str, Any]:
         "has_boxes": sight.has_boxes,
         "n_questions": sight.n_questions,
         "n_left_out": sight.n_left_out,
+        "least": sight.least,
         "estimate_3b": {
             "seconds": sight.seconds_3b,
             "prompt_tokens_per_s": PREFILL,
@@ -110,18 +111,21 @@ def sight_json(sight: Sight) -> dict[str, Any]:
             {
                 "label": row.label,
                 "effect": row.effect,
+                **dataclasses.asdict(row.difference),
+                "p_beyond": row.p_beyond,
                 "p_corrected": row.p_corrected,
-                **_mean(row.difference, ALPHA / len(sight.differences)),
+                "detectable": _detectable(row.difference, sight),
             }
             for row in sight.differences
         ],
     }
 
 
-def _mean(mean: ClusteredMean, alpha: float = ALPHA) -> dict[str, Any]:
-    """Returns a mean with its power at the level that Holm's correction gives the smallest p."""
-    return {
-        **dataclasses.asdict(mean),
-        "detectable": mean.detectable(alpha),
-        "needed": mean.needed(SMALLEST, alpha),
-    }
+def _mean(mean: ClusteredMean) -> dict[str, Any]:
+    return {**dataclasses.asdict(mean), "detectable": mean.detectable()}
+
+
+def _detectable(mean: ClusteredMean, sight: Sight) -> float | None:
+    """Returns the difference that is claimed with 80% power, at the level that Holm gives the smallest p."""
+    more = mean.detectable(ALPHA / len(sight.differences))
+    return None if more is None else sight.least + more

@@ -21,7 +21,7 @@ from ssl4rl_bench.signal.attend_store import Measured, Store, identity_of
 from ssl4rl_bench.signal.attention import measure_shares
 from ssl4rl_bench.signal.looked_at import QuestionSet, scenes_questions, task_questions
 from ssl4rl_bench.signal.margins import check_form, measure_margins
-from ssl4rl_bench.signal.sight import Sight, summarize
+from ssl4rl_bench.signal.sight import LEAST, Sight, summarize
 
 QUESTIONS = 400
 """The default number of questions."""
@@ -40,6 +40,8 @@ class AttendSettings:
     form: str = "option"
     """One of `margins.FORMS`, or a reply with gaps."""
     prompt: str | None = None
+    least: float = LEAST
+    """Differences of at most this many nats are not claimed."""
     max_tokens: int = 256
     """The maximum length of a reply whose thinking is used."""
     layers: bool = True
@@ -53,6 +55,8 @@ class AttendSettings:
         check_form(self.form)
         if not self.models:
             raise UsageError("--model is missing: name one checkpoint or more; the first is the baseline")
+        if self.least < 0:
+            raise UsageError(f"--least {self.least:g} is negative: give 0 or more nats")
         if self.n_questions < 2:
             raise UsageError(f"-n {self.n_questions} questions have no interval: give 2 or more")
 
@@ -64,7 +68,7 @@ def attend(settings: AttendSettings, observer: Observer = SILENT) -> Sight:
         BenchError: as `measure_all`.
     """
     questions, measured = measure_all(settings, observer)
-    return summarize(measured, questions, settings.form)
+    return summarize(measured, questions, settings.form, settings.least)
 
 
 def measure_all(settings: AttendSettings, observer: Observer = SILENT) -> tuple[QuestionSet, list[Measured]]:

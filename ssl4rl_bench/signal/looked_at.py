@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ssl4rl_bench.core import images
@@ -47,17 +47,18 @@ class LookedAt:
         """The digest of the picture, by which questions are clustered."""
         return self.sample.images[0].sha256
 
-    def samples(self) -> Iterator[tuple[str, Sample]]:
+    def samples(self, conditions: Iterable[str]) -> Iterator[tuple[str, Sample]]:
         """Yields each condition, and the sample with the picture that it shows; pictures are made one at a time."""
-        yield SEEN, self.sample
-        for condition, image in self.instead.items():
-            yield condition, _with_image(self.sample, image)
-        if not self.hides:
-            return
         picture = images.decode(self.sample.images[0])
         colour = background(picture) if self.boxes else mean_colour(picture)
-        for condition, box in self.hides.items():
-            yield condition, _with_image(self.sample, images.lossless(hidden(picture, box, colour)))
+        for condition in conditions:
+            if condition == SEEN:
+                yield condition, self.sample
+            elif condition in self.instead:
+                yield condition, _with_image(self.sample, self.instead[condition])
+            else:
+                shown = images.lossless(hidden(picture, self.hides[condition], colour))
+                yield condition, _with_image(self.sample, shown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class QuestionSet:
     prompt: str
     """The prompt style."""
     conditions: tuple[str, ...]
-    """`BOXED` or `GRIDDED`."""
+    """`BOXED` or `GRIDDED`, or some of these."""
     questions: Sequence[LookedAt]
     n_left_out: int = 0
     """Questions without exactly one picture or without options."""
@@ -78,7 +79,7 @@ class QuestionSet:
     @property
     def has_boxes(self) -> bool:
         """Whether it is known where objects are."""
-        return self.conditions == BOXED
+        return ASKED in self.conditions
 
 
 def scenes_questions(n: int, prompt: str | None = None) -> QuestionSet:

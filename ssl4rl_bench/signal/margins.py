@@ -140,5 +140,5 @@ def _asked(
 
 def _requests(questions: QuestionSet) -> Iterator[Request]:
     for item in questions.questions:
-        for condition, sample in item.samples():
+        for condition, sample in item.samples(questions.conditions):
             yield Request(replace(sample, id=f"{item.sample.id}|{condition}"), task=questions.task)

@@ -13,13 +13,13 @@ from ssl4rl_bench.signal.advising import DECODE, PREFILL
 from ssl4rl_bench.signal.attend_store import Measured
 from ssl4rl_bench.signal.attention import LayerAttention, area_shares, by_layer
 from ssl4rl_bench.signal.looked_at import ASKED, BLANK, CELLS, EMPTY, OTHER, SEEN, SHUFFLED, QuestionSet
-from ssl4rl_bench.stats.clustered import ClusteredMean, clustered_mean
+from ssl4rl_bench.stats.clustered import ClusteredMean, clustered_mean, p_beyond
 from ssl4rl_bench.stats.multiple import holm
 
 CONTRAST = "contrast"
 """The margin with the object asked about hidden, minus the margin with another object hidden."""
-SMALLEST = 0.3
-"""The difference in nats for which the number of questions with 80% power is stated."""
+LEAST = 0.3
+"""The default of `Sight.least`: the seeds of one recipe differ by some tenths of a nat (docs/attend.md)."""
 _PIXELS_PER_TOKEN = 28 * 28
 _TOKENS_PER_WORD, _FRAME_TOKENS, _OPTION_TOKENS, _THINKING_TOKENS = 1.4, 30, 14, 100
 """Assumptions of the estimate for a 3B model, none of them measured."""
@@ -55,8 +55,10 @@ class SightDifference:
     label: str
     effect: str
     difference: ClusteredMean
+    p_beyond: float
+    """The p-value of a difference of at most `Sight.least` (`stats.clustered.p_beyond`)."""
     p_corrected: float
-    """Holm's correction over all differences."""
+    """With Holm's correction over all differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Sight:
     models: Sequence[ModelSight]
     """The baseline first."""
     differences: Sequence[SightDifference]
+    least: float
+    """Differences of at most this many nats are not claimed, however certain they are."""
     seconds_3b: float
     """The estimate for one checkpoint of 3B parameters on one GPU."""
 
@@ -82,7 +86,7 @@ class Sight:
         return (CONTRAST,) if self.has_boxes else (SHUFFLED, BLANK)
 
 
-def summarize(measured: Sequence[Measured], questions: QuestionSet, form: str) -> Sight:
+def summarize(measured: Sequence[Measured], questions: QuestionSet, form: str, least: float = LEAST) -> Sight:
     """Computes the effects on each checkpoint, and the differences from the first one."""
     models = [_model(one, questions) for one in measured]
     with_layers = any(model.layers for model in models)
@@ -96,14 +100,15 @@ def summarize(measured: Sequence[Measured], questions: QuestionSet, form: str) -
         questions.n_left_out,
         models,
         (),
+        least,
         estimate_3b(questions, form, with_layers),
     )
     drafts = [
-        SightDifference(one.label, effect, difference_of(measured[0], one, effect, questions), 1.0)
+        _difference(measured[0], one, effect, questions, least)
         for one in measured[1:]
         for effect in sight.headlines
     ]
-    corrected = holm([draft.difference.p for draft in drafts])
+    corrected = holm([draft.p_beyond for draft in drafts])
     return replace(
         sight,
         differences=[
@@ -163,13 +168,23 @@ def effect_of(one: Measured, effect: str, questions: QuestionSet) -> NDArray[np.
     return np.asarray(values[:, column[effect]] - values[:, column[SEEN]])
 
 
-def difference_of(baseline: Measured, one: Measured, effect: str, questions: QuestionSet) -> ClusteredMean:
-    """Compares an effect on the questions that both checkpoints answered."""
+def differences_of(
+    baseline: Measured, one: Measured, effect: str, questions: QuestionSet
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Returns an effect minus that on the baseline, per question that both answered, and the questions' pictures."""
     common, first, second = np.intersect1d(
         baseline.margins.index, one.margins.index, assume_unique=True, return_indices=True
     )
     values = effect_of(one, effect, questions)[second] - effect_of(baseline, effect, questions)[first]
-    return clustered_mean(values, _pictures(questions, common))
+    return values, _pictures(questions, common)
+
+
+def _difference(
+    baseline: Measured, one: Measured, effect: str, questions: QuestionSet, least: float
+) -> SightDifference:
+    values, pictures = differences_of(baseline, one, effect, questions)
+    p = p_beyond(values, pictures, least)
+    return SightDifference(one.label, effect, clustered_mean(values, pictures), p, p)
 
 
 def _pictures(questions: QuestionSet, index: NDArray[np.intp]) -> list[str]:

@@ -69,3 +69,20 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike) -> ClusteredMean:
     se = math.sqrt(variance.value)
     ci95 = t_interval(value, se, variance.df) if se > 1e-12 else None
     return ClusteredMean(value, ci95, p, n, len(sums), se)
+
+
+def p_beyond(values: ArrayLike, clusters: ArrayLike, least: float) -> float:
+    """Computes the p-value of a mean whose size is at most `least`: that of the values moved by `least` towards 0.
+
+    It is 1 if the observed mean is not larger than `least`. With `least` 0 it is the p of `clustered_mean`. A test of
+    exactly 0 detects, with enough questions, differences that are real and without interest, such as those between
+    two seeds of a training (a minimum-effect test: Murphy and Myors, J. Appl. Psychol. 84 (1999) 234-248).
+
+    Raises:
+        ValueError: as `clustered_mean`.
+    """
+    x = np.asarray(values, np.float64)
+    mean = clustered_mean(x, clusters).value
+    if abs(mean) <= least and least > 0.0:
+        return 1.0
+    return clustered_mean(x - math.copysign(least, mean), clusters).p

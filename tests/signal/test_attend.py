@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mmbench_data
@@ -12,6 +13,7 @@ import pytest
 from looker import Looker
 
 from ssl4rl_bench.core.errors import DataError, EngineError, UsageError
+from ssl4rl_bench.reports.views import VIEWS
 from ssl4rl_bench.reports.views.attend import read_attend, view_of
 from ssl4rl_bench.signal import attending
 from ssl4rl_bench.signal.attend_tables import layer_table, sight_json, sight_lines, sight_view
@@ -20,7 +22,7 @@ from ssl4rl_bench.signal.attention import by_layer, share_in
 from ssl4rl_bench.signal.looked_at import scenes_questions
 from ssl4rl_bench.signal.margins import check_form, margin_of, measure_margins, reply_of
 from ssl4rl_bench.signal.sight import Sight
-from ssl4rl_bench.stats.clustered import clustered_mean
+from ssl4rl_bench.stats.clustered import clustered_mean, p_beyond
 
 MODELS = ("tiny-base", "tiny-rotation")
 
@@ -74,6 +76,19 @@ def test_the_size_and_the_power_of_the_test() -> None:
     assert found[0].needed(effect / 2) == pytest.approx(
         4 * n * (found[0].detectable() or 0) ** 2 / effect**2, abs=1
     )
+
+
+def test_a_difference_must_be_larger_than_the_least_one() -> None:
+    values = np.random.default_rng(3).normal(0.2, 0.5, 400)
+    index = np.arange(400)
+    assert clustered_mean(values, index).p < 0.001
+    assert p_beyond(values, index, 0.0) == clustered_mean(values, index).p
+    assert p_beyond(values, index, 0.3) == 1.0
+    assert p_beyond(values - 1.0, index, 0.3) < 0.001
+    assert p_beyond(np.zeros(5), range(5), 0.3) == p_beyond(np.zeros(5), range(5), 0.0) == 1.0
+    draw = np.random.default_rng(4)
+    at_the_limit = [p_beyond(draw.normal(0.3, 1.0, 50), np.arange(50), 0.3) for _ in range(200)]
+    assert np.mean([p < 0.05 for p in at_the_limit]) < 0.06  # one side of a two-sided test
 
 
 def test_questions_about_one_picture_count_as_one() -> None:
@@ -180,6 +195,26 @@ def test_the_outputs_have_the_same_numbers(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "no evidence" in lines
 
 
+def test_a_report_shows_the_file_next_to_its_baseline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sight = measured(monkeypatch, Looker(), n=4)
+
+    def runs(fingerprint: str) -> Any:
+        spec = SimpleNamespace(model="tiny-base", fingerprint=fingerprint)
+        return SimpleNamespace(
+            baseline=SimpleNamespace(label="base", path=tmp_path / "runs" / "base", spec=spec)
+        )
+
+    weights = runs(sight.models[0].fingerprint)
+    with pytest.raises(UsageError, match=r"needs attend\.json next to the run of base"):
+        VIEWS["attend"](weights)
+    write_sight(sight, tmp_path / "runs" / "attend")
+    assert VIEWS["attend"](weights).rows == sight_view(sight).rows
+    with pytest.raises(UsageError, match="no checkpoint with the weights of base"):
+        VIEWS["attend"](runs("other"))
+
+
 def test_names_of_checkpoints_are_neutralised(monkeypatch: pytest.MonkeyPatch) -> None:
     sight = measured(monkeypatch, Looker(), n=4)
     values = json.loads(json.dumps(sight_json(sight)))
@@ -222,6 +257,8 @@ def test_thinking_comes_before_the_letters() -> None:
 def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="--model is missing"):
         AttendSettings(())
+    with pytest.raises(UsageError, match="--least -1 is negative"):
+        AttendSettings(MODELS, least=-1.0)
     with pytest.raises(UsageError, match="have no interval"):
         AttendSettings(MODELS, n_questions=1)
 

@@ -124,8 +124,8 @@ def load(
         index: the index of the sample of each image; there is one sample per index and role.
 
     Raises:
-        UsageError: for an unknown prompt style, a file that declares no SSL task, a limit below 1, or an image that is
-            not a built-in drawing, where the task needs one.
+        UsageError: for an unknown prompt style, a file that declares no SSL task, a limit below 1, or an image
+            that is not a built-in drawing, where the task needs one.
         DataError: if no image can be used.
     """
     style = check_style(prompt or task.prompt)

@@ -43,10 +43,13 @@ def test_views_are_printed_and_drawn(runs: dict[str, Path], tmp_path: Path) -> N
 def test_what_is_wrong_is_one_sentence(runs: dict[str, Path]) -> None:
     two = runs["base"], runs["tiny-rotation"], "--allow", "partial"
     assert (
-        "no --view tranfer (known: transfer, goldilocks, additivity, bias); did you mean transfer?"
+        "no --view tranfer (known: transfer, goldilocks, additivity, bias, attend); did you mean transfer?"
         in invoke("report", *two, "--view", "tranfer", code=2)
     )
     assert "--view additivity needs a checkpoint" in invoke("report", *two, "--view", "additivity", code=2)
+    assert "--view attend needs attend.json next to the run of base" in invoke(
+        "report", *two, "--view", "attend", code=2
+    )
     assert "nobody is not among the runs" in invoke(
         "report", *two, "--view", "transfer", "--trained", "nobody=rotation", code=2
     )
