@@ -21,7 +21,7 @@ from ssl4rl_bench.signal.attend_store import Measured, Store, identity_of
 from ssl4rl_bench.signal.attention import measure_shares
 from ssl4rl_bench.signal.looked_at import QuestionSet, scenes_questions, task_questions
 from ssl4rl_bench.signal.margins import check_form, measure_margins
-from ssl4rl_bench.signal.sight import LEAST, Sight, summarize
+from ssl4rl_bench.signal.sight import LEAST, AttendResult, summarize
 
 QUESTIONS = 400
 """The default number of questions."""
@@ -61,7 +61,7 @@ class AttendSettings:
             raise UsageError(f"-n {self.n_questions} questions have no interval: give 2 or more")
 
 
-def attend(settings: AttendSettings, observer: Observer = SILENT) -> Sight:
+def attend(settings: AttendSettings, observer: Observer = SILENT) -> AttendResult:
     """Measures the checkpoints one after the other, saves each, and compares those after the first with the first.
 
     Raises:
@@ -114,7 +114,7 @@ def questions_of(settings: AttendSettings, plan: EvaluationPlan, observer: Obser
         UsageError, DataError: as `load_tasks` and `task_questions`.
     """
     if len(plan.loading) != 1:
-        raise UsageError(f"--task {settings.task} names several tasks: name one")
+        raise UsageError(f"--tasks {settings.task} names several tasks: name one")
     if short_name(next(iter(plan.loading))) == "scenes" and settings.data is None:
         return scenes_questions(settings.n_questions, settings.prompt)
     (task,) = load_tasks(plan, observer)
@@ -176,7 +176,7 @@ def _check_engine(engine: Engine, layers: bool) -> None:
         raise UsageError(f"engine {engine.name} does not show attention: use --engine hf, or add --no-layers")
 
 
-def write_sight(sight: Sight, folder: Path) -> Sequence[Path]:
+def write_sight(sight: AttendResult, folder: Path) -> Sequence[Path]:
     """Writes attend.json and the figure, as attend.svg and attend.png, to a folder.
 
     Raises:
