@@ -22,6 +22,7 @@ from ssl4rl_bench.reports.board.probes import (
     MARGIN_DIFFERENCE_HEADERS,
     PROBE_HEADERS,
     ProbeRow,
+    margin_caption,
     probe_notes,
     shown_margins,
 )
@@ -197,7 +198,8 @@ def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
         for row in probes
     )
     headers = ["Probe", "Model", *PROBE_HEADERS, "Difference", "p corrected", *margins]
-    return markdown_table(headers, rows, "llr") + _markdown_notes(probe_notes(probes))
+    caption = "".join(f"\n{line}\n" for line in margin_caption(probes))
+    return markdown_table(headers, rows, "llr") + caption + _markdown_notes(probe_notes(probes))
 
 
 def _probe_cells(row: ProbeRow) -> list[str]:

@@ -14,7 +14,7 @@ from ssl4rl_bench.reports.board.board import Board, BoardRow
 from ssl4rl_bench.reports.board.latex_table import TexCell, TexRow, TexTable, format_table
 from ssl4rl_bench.reports.board.overview import Overview
 from ssl4rl_bench.reports.board.overview_text import column_lines, overview_lines, overview_title
-from ssl4rl_bench.reports.board.probes import PARTS, ProbeRow, probe_notes, shown_margins
+from ssl4rl_bench.reports.board.probes import PARTS, ProbeRow, margin_caption, probe_notes, shown_margins
 from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.naming import CORRECTIONS, unit_name
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, p_value, percent, points, span
@@ -179,9 +179,15 @@ def _probes(probes: Sequence[ProbeRow]) -> TexTable:
         "chance after correction. Small print: 95% intervals."
     )
     shown = ("Accuracy", "Above chance", *(headers[part] for part in parts), "Difference", "p corrected")
-    shown += ("Margin", "Margin diff.", "p corrected") if n_margin > 1 else ("Margin",)
+    shown += ("Margin", "Margin diff.", "p of diff.") if n_margin > 1 else ("Margin",)
     notes += _detectable(row.difference for row in probes)
-    return TexTable(caption, "tab:ssl-probes", shown, tuple(rows), (*notes, *_notes(probe_notes(probes))))
+    return TexTable(
+        caption,
+        "tab:ssl-probes",
+        shown,
+        tuple(rows),
+        (*notes, *margin_caption(probes), *_notes(probe_notes(probes))),
+    )
 
 
 def _probe_heading(rows: Sequence[ProbeRow]) -> str:

@@ -80,6 +80,11 @@ def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
     return [*out, *_margin_notes(rows)]
 
 
+def margin_caption(rows: Sequence[ProbeRow]) -> list[str]:
+    """Returns the explanation of margins, if there are any."""
+    return [MARGIN] if shown_margins(rows)[1] else []
+
+
 def shown_margins(rows: Sequence[ProbeRow]) -> tuple[int, int]:
     """Returns how many of `MARGIN_HEADERS` and of `MARGIN_DIFFERENCE_HEADERS` are shown for these rows."""
     shown = len(margin_headers(row.margin for row in rows))
@@ -87,7 +92,7 @@ def shown_margins(rows: Sequence[ProbeRow]) -> tuple[int, int]:
 
 
 def _margin_notes(rows: Sequence[ProbeRow]) -> Iterator[str]:
-    """Yields in which forms margins were measured, why some are missing, and which are not compared."""
+    """Yields why margins are missing, and which are not compared."""
     missing: dict[str, list[str]] = {}
     for row in rows:
         if row.margin.value is None and row.margin.reason:
@@ -105,8 +110,6 @@ def _margin_notes(rows: Sequence[ProbeRow]) -> Iterator[str]:
                 f"{short_name(row.task)}: the margins of {row.label} and {base.label} are not compared, as answers "
                 f"were scored in different forms: {row.margin.form}, and {base.margin.form}."
             )
-    if any(row.margin.value is not None for row in rows):
-        yield MARGIN
 
 
 def probe_tasks(runs: Sequence[Evaluated]) -> list[str]:

@@ -71,6 +71,8 @@ class Dashboards:
     """A callback that prints a line."""
     _open: dict[tuple[Target, str], Log] = field(default_factory=dict)
     _failed: set[Target] = field(default_factory=set)
+    _without_step: set[str] = field(default_factory=set)
+    """The ids of the headers whose missing step was reported."""
 
     def send(self, folder: Path, header: Header, records: Sequence[StepRecord]) -> None:
         """Sends the records that were not sent from this folder before. Never raises an error of a tracker.
@@ -118,10 +120,9 @@ class Dashboards:
             log.write(record)
             known = [*known, record.digest]
             write_json(folder / FILE, {"schema": SCHEMA, "sent": {**sent, key: known}})
-        if any(record.step is None for record in new):
-            self.say(
-                f"{target}: {header.name} has no step in its name or its files, so it is logged without one"
-            )
+        if any(record.step is None for record in new) and header.id not in self._without_step:
+            self._without_step.add(header.id)
+            self.say(f"{header.name} has no step in its name or its files, so it is logged without one")
 
     def _fail(self, target: Target, folder: Path, error: Exception) -> None:
         self._failed.add(target)

@@ -20,7 +20,7 @@ from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.export import NOTE
 from ssl4rl_bench.reports.board.overview import Overview
 from ssl4rl_bench.reports.board.overview_text import OverviewView, column_lines
-from ssl4rl_bench.reports.board.probes import ProbeRow, probe_notes
+from ssl4rl_bench.reports.board.probes import ProbeRow, margin_caption, probe_notes
 from ssl4rl_bench.reports.board.text import (
     LEGEND,
     board_table,
@@ -93,6 +93,8 @@ def print_boards(
     if probes:
         screen.print()
         screen.print(probe_difference_table(probes))
+        for line in margin_caption(probes):
+            screen.sentence(line, "dim")
         _print_notes(screen, probe_notes(probes))
 
 

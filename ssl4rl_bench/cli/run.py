@@ -60,8 +60,8 @@ def run(
             "--set",
             metavar="KEY=VALUE",
             help="Engine option: min_pixels, max_pixels, dtype, tensor_parallel_size, batch_size, concurrency, "
-            "attn, device_map, max_model_len, timeout, tokens_field, renderers, ray_address, replies, vllm.KEY, ... "
-            "Repeatable.",
+            "attn, device_map, max_model_len, timeout, tokens_field, renderers, ray_address, replies, margin, "
+            "vllm.KEY, ... Repeatable.",
         ),
     ] = None,
     workers: Workers = 1,

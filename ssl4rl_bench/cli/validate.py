@@ -113,7 +113,9 @@ def _baselines(screen: Console, task: str, data: str | None, n: int) -> None:
         screen.print(line, markup=False, style=style)
 
 
-def _verdicts(baselines: list[LeakBaseline], measured: str) -> Iterator[tuple[str, str | None]]:
+def _verdicts(
+    baselines: list[LeakBaseline], measured: str = "sizes, borders and traces"
+) -> Iterator[tuple[str, str | None]]:
     """Yields sentences that interpret the baselines, each with its style."""
     leaking = [one.name for one in baselines if one.leak == "yes"]
     unclear = [one for one in baselines if one.leak == "unclear"]

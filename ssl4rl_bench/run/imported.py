@@ -26,6 +26,8 @@ class Imported:
     """The settings that nobody states, by their names in `comparison.settings.NAMES`."""
     stated: Mapping[str, str] = field(default_factory=dict)
     """Maps each known setting to who states it: "file", "results file" or "user"."""
+    recorded_by: str = ""
+    """ "mock" if the file was exported from a run of made-up replies; not written if it is empty."""
 
     @property
     def origin(self) -> str:
@@ -34,7 +36,8 @@ class Imported:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the entry of the engine's options in spec.json."""
-        return {**asdict(self), "unknown": list(self.unknown), "stated": dict(self.stated)}
+        entry = {**asdict(self), "unknown": list(self.unknown), "stated": dict(self.stated)}
+        return entry if self.recorded_by else {k: v for k, v in entry.items() if k != "recorded_by"}
 
 
 def imported_of(engine: str, options: Mapping[str, Any]) -> Imported | None:
@@ -48,7 +51,9 @@ def imported_of(engine: str, options: Mapping[str, Any]) -> Imported | None:
     entry = options.get(IMPORTED)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("unknown"), list):
         raise TypeError(f"engine.options.{IMPORTED} is not an object with a list of unknown settings")
-    texts = {name: entry.get(name, "") for name in ("format", "sha256", "tool", "tool_version")}
+    texts = {
+        name: entry.get(name, "") for name in ("format", "sha256", "tool", "tool_version", "recorded_by")
+    }
     stated = entry.get("stated", {})
     if not isinstance(stated, Mapping) or not all(
         isinstance(text, str) for text in (*texts.values(), *entry["unknown"], *stated, *stated.values())

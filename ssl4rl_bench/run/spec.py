@@ -26,10 +26,12 @@ MOCK, REPLAY = "mock", "replay"
 def engine_mark(name: object, options: Mapping[str, Any]) -> str:
     """Returns the mark in tables of a run that asked no model.
 
-    It is "mock", "replay", "replay of mock" or "imported", and "" for other engines.
+    It is "mock", "replay", "replay of mock", "imported" or "imported from mock", and "" for other engines.
     """
     if name == REPLAY:
         return f"{REPLAY} of {MOCK}" if options.get("recorded_by") == MOCK else REPLAY
+    if name == IMPORTED and options.get(IMPORTED, {}).get("recorded_by") == MOCK:
+        return f"{IMPORTED} from {MOCK}"
     return str(name) if name in (MOCK, IMPORTED) else ""
 
 

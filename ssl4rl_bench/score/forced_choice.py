@@ -112,8 +112,9 @@ def answers_to_score(
     shown = THINKING_FORM if any(starts.values()) else _short(str(plain))
     asked = []
     for block in blocks_of(task):
-        answers = tuple(candidates_of(task, block))
+        common = tuple(candidates_of(task, block))
         for sample in block:
+            answers = tuple(task.candidates(sample)) if task.ssl.texts else common
             texts = [
                 start + f"{answer}</answer>" for start in starts.get(sample.id, ()) for answer in answers
             ]
@@ -153,9 +154,10 @@ def blocks_of(task: ProbeTask) -> list[list[Sample]]:
     """Divides the samples into blocks with the same candidates.
 
     A task with few answers has one block. The samples of others are divided in order into blocks of nearly equal
-    size, of at most `CANDIDATES`.
+    size, of at most `CANDIDATES`. If the answers depend on a sample's text, there is one block, whose candidates are
+    the places of the words in the text.
     """
-    if task.ssl.few_targets:
+    if task.ssl.few_targets or task.ssl.texts:
         return [list(task.samples)]
     n = len(task.samples)
     n_blocks = -(-n // CANDIDATES)
@@ -186,20 +188,21 @@ def _thinkings(completions: Sequence[Completion]) -> list[str]:
 def _blocks(task: ProbeTask, scored: Mapping[str, ScoredAnswers]) -> list[tuple[list[Sample], Choices]]:
     """Returns the samples with the same candidates together, with their likelihoods."""
     groups = {group: index for index, group in enumerate(dict.fromkeys(s.group for s in task.samples))}
-    by_answers: dict[tuple[str, ...], list[Sample]] = {}
+    by_answers: dict[tuple[str, ...] | int, list[Sample]] = {}
     for sample in task.samples:
         if sample.id in scored:
-            by_answers.setdefault(scored[sample.id].answers, []).append(sample)
+            answers = scored[sample.id].answers
+            by_answers.setdefault(len(answers) if task.ssl.texts else answers, []).append(sample)
     return [
         (
             samples,
             choices(
                 np.array([_likelihoods(scored[sample.id].values) for sample in samples]),
-                [answers.index(sample.target) for sample in samples],
+                [scored[sample.id].answers.index(sample.target) for sample in samples],
                 [groups[sample.group] for sample in samples],
             ),
         )
-        for answers, samples in by_answers.items()
+        for samples in by_answers.values()
     ]
 
 

@@ -163,8 +163,6 @@ class Run:
             UsageError, DataError: the tasks cannot be loaded again, or differ from those that the run asked.
             StoreError: the journal cannot be read.
         """
-        import pandas as pd
-
         run = RunDir(self.path, self.spec)
         names = [full_name(task)] if task is not None else list(self.spec.tasks)
         known = (run.result or {}).get("tasks", {})
@@ -193,7 +191,7 @@ class Run:
                         "error": record.error,
                     }
                 )
-        return pd.DataFrame(records)
+        return _frame(records)
 
     def rescore(self, extractor: str = "default", *, data: Data = None) -> Run:
         """Scores the replies again with another extractor and rewrites result.json, without a model.
@@ -210,6 +208,23 @@ class Run:
     def __repr__(self) -> str:
         state = "" if self.complete else ", incomplete"
         return f"<Run {self.path}: {self.model} on {', '.join(self.tasks)}{state}>"
+
+
+def _frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Makes a table of records with the same keys.
+
+    The texts of pandas 3 are UTF-8, which cannot hold lone surrogates. A column with one has the type `object`.
+    """
+    import pandas as pd
+
+    columns: dict[str, pd.Series[Any]] = {}
+    for name in records[0] if records else ():
+        values = [record[name] for record in records]
+        try:
+            columns[name] = pd.Series(values)
+        except UnicodeEncodeError:
+            columns[name] = pd.Series(values, dtype=object)
+    return pd.DataFrame(columns)
 
 
 class Runs(Sequence[Run]):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import vllm_process
 from test_hf_sharing import picture, request
 
 from ssl4rl_bench.core.types import ImagePart, TextPart
@@ -68,17 +73,37 @@ def test_a_prompt_that_cannot_be_read_fails_alone(bundled: Model) -> None:
     assert len(scored["one"]) == len(TEXTS)
 
 
-def test_vllm_gives_the_same_likelihoods(bundled: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vllm_gives_the_same_likelihoods(bundled: Model, tmp_path: Path) -> None:
     pytest.importorskip("vllm")
-    from ssl4rl_bench.engines.vllm.engine import VllmEngine
-
-    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     expected = {r.sample.id: v for r, v in HfEngine(bundled, EngineOptions()).score_answers(ASKED)}
-    engine = VllmEngine(bundled, EngineOptions(max_model_len=512, batch_size=4))
-    try:
-        scored = {asked.sample.id: values for asked, values in engine.score_answers(ASKED)}
-    finally:
-        engine.close()
+    done = vllm_process.run(
+        [sys.executable, __file__, str(tmp_path / "scores.json")],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "PYTHONPATH": os.pathsep.join([str(Path(vllm_process.__file__).parent), *sys.path]),
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    scored = json.loads((tmp_path / "scores.json").read_text())
     assert scored.keys() == expected.keys()
     for name, values in scored.items():
         assert values == pytest.approx(expected[name], abs=2e-3), name
+
+
+def score_with_vllm(path: Path) -> None:
+    """Writes the log-likelihoods from engine vllm, by request."""
+    from ssl4rl_bench.engines.vllm.engine import VllmEngine
+
+    engine = VllmEngine(resolve_model("tiny-base"), EngineOptions(max_model_len=512, batch_size=4))
+    try:
+        scored = {asked.sample.id: list(values) for asked, values in engine.score_answers(ASKED)}
+    finally:
+        engine.close()
+    path.write_text(json.dumps(scored))
+
+
+if __name__ == "__main__":
+    score_with_vllm(Path(sys.argv[1]))

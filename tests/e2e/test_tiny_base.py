@@ -106,6 +106,23 @@ def test_it_answers_ssl_prompts_in_the_right_form_and_not_better_than_chance(
         assert task["probe"]["accuracy"]["ci95"][0] <= task["probe"]["chance"] + 0.1, name
 
 
+@pytest.mark.parametrize("engine", ["hf", pytest.param("vllm", marks=needs_vllm)])
+def test_its_probes_have_margins_of_a_guesser(runs: dict[str, Run], engine: str) -> None:
+    for name in PROBES:
+        task, _ = runs[engine][name]
+        margin = task["probe"]["margin"]
+        assert (margin["n"], margin["n_left_out"]) == (task["n_samples"], 0)
+        assert margin["form"] == "<think>…</think> <answer>…</answer>"
+        assert margin["p"] > 0.001 and margin["ci95"][0] < margin["value"] < margin["ci95"][1]
+
+
+@needs_vllm
+def test_the_margins_of_the_engines_agree(runs: dict[str, Run]) -> None:
+    for name in PROBES:
+        hf, vllm = (runs[engine][name][0]["probe"]["margin"] for engine in ("hf", "vllm"))
+        assert hf["value"] == pytest.approx(vllm["value"], abs=0.005), name
+
+
 @needs_vllm
 def test_the_engines_agree(runs: dict[str, Run]) -> None:
     """On few questions; benchmarks/engine_agreement.py measures it on all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,27 @@ from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines import create
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
+from ssl4rl_bench.engines.workers import cluster
+from ssl4rl_bench.engines.workers.cluster import Cluster
 from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.task.registry import load_task
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("ray")]
 pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Cluster]:
+    """One Ray on this machine for all tests; tests/engines/workers/test_ray.py has each way to start and end one."""
+    joined = cluster.join("hf", EngineOptions(workers=2))
+    yield joined
+    joined.close()
+
+
+@pytest.fixture(autouse=True)
+def on_one_ray(started: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    lent = Cluster(started.nodes, started.cpus_per_worker, started.gpus_per_worker)
+    monkeypatch.setattr(cluster, "join", lambda *_: lent)
 
 
 def sitting(out: Path) -> dict[str, Any]:

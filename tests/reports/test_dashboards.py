@@ -270,7 +270,17 @@ def test_a_damaged_or_unwritable_list_of_what_was_sent_costs_nothing(
         with Dashboards((Target("tensorboard"),), lines.append) as dashboards:
             dashboards.send(tmp_path, HEADER, [record])
     assert len(logs) == 4 and all(log.records == [record] for log in logs)
-    assert "name has no step in its name or its files, so it is logged without one" in lines[0]
+    assert lines[0] == "name has no step in its name or its files, so it is logged without one"
+
+
+def test_a_missing_step_is_reported_once_for_all_trackers(tmp_path: Path, logs: list[FakeLog]) -> None:
+    lines: list[str] = []
+    targets = (Target("tensorboard"), Target("tensorboard", "there"), Target("tensorboard", "elsewhere"))
+    with Dashboards(targets, lines.append) as dashboards:
+        for value in (1.0, 2.0):
+            dashboards.send(tmp_path, HEADER, [StepRecord(None, {"a/n": value})])
+    assert len(logs) == 3
+    assert sum("has no step" in line for line in lines) == 1
 
 
 def test_a_tracker_that_does_not_end_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,21 +16,22 @@ FORM = "<think>{0}</think> <answer>{0}</answer>"
 
 @dataclass
 class Guesser:
-    """Answers with the labels of a task by their log-likelihoods."""
+    """Answers with the possible answers to a sample by their log-likelihoods."""
 
     task: ProbeTask
     sight: float = 0.0
     """What the target's log-likelihood has in addition, in nats."""
     bias: float = 0.0
-    """What that of the first label has in addition."""
+    """What that of the first one has in addition."""
     unread: float = 0.0
     name: str = "hf"
     version: str = "0"
 
     def logits(self, request: Request) -> np.ndarray:
-        """The log-likelihoods of the labels, up to a constant."""
-        noise = np.random.default_rng(seed_of(request.sample.id)).normal(size=len(self.task.ssl.labels))
-        target = np.array([label == request.sample.target for label in self.task.ssl.labels])
+        """The log-likelihoods of the possible answers, up to a constant."""
+        labels = self.task.candidates(request.sample)
+        noise = np.random.default_rng(seed_of(request.sample.id)).normal(size=len(labels))
+        target = np.array([label == request.sample.target for label in labels])
         return 0.2 * noise + self.sight * target + self.bias * (np.arange(len(target)) == 0)
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
@@ -38,7 +39,7 @@ class Guesser:
         for request in requests:
             rng = np.random.default_rng(request.seed)
             powers = np.exp(self.logits(request))
-            label = rng.choice(self.task.ssl.labels, p=powers / powers.sum())
+            label = rng.choice(self.task.candidates(request.sample), p=powers / powers.sum())
             text = "I cannot say" if rng.random() < self.unread else FORM.format(label)
             yield request, Completion(text, "stop", n_prompt_tokens=100, n_completion_tokens=10)
 
@@ -47,7 +48,8 @@ class Guesser:
     ) -> Iterator[tuple[Request, list[float] | str]]:
         """Gives the log-likelihoods of texts in the form `FORM`."""
         for request, texts in asked:
-            by_text = dict(zip(map(FORM.format, self.task.ssl.labels), self.logits(request), strict=True))
+            labels = self.task.candidates(request.sample)
+            by_text = dict(zip(map(FORM.format, labels), self.logits(request), strict=True))
             yield request, [float(by_text[text]) for text in texts]
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:

@@ -14,13 +14,16 @@ from guesser import Guesser
 
 import ssl4rl_bench as sb
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.core.types import Completion
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.core.types import Completion, Request
 from ssl4rl_bench.engines import EngineOptions
+from ssl4rl_bench.score.forced_choice import forced_choice
 from ssl4rl_bench.signal import Advice, advise, advising
-from ssl4rl_bench.signal.asking import AdviseSettings, settings_of
+from ssl4rl_bench.signal.asking import AdviseSettings, ask, settings_of
 from ssl4rl_bench.signal.rewards import blind_reward, earn
 from ssl4rl_bench.signal.tables import advice_json, advice_lines, advice_markdown
 from ssl4rl_bench.signal.verdicts import verdict_of
+from ssl4rl_bench.stats.alignment import alignment, choices
 from ssl4rl_bench.task.registry import load_probe
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 from ssl4rl_bench.train.rewards import make_reward
@@ -112,6 +115,29 @@ def test_the_outputs_have_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_the_rules(arguments: tuple[Any, ...], verdict: str) -> None:
     assert verdict_of(*arguments) == verdict
+
+class Reader(Guesser):
+    """Prefers some words to others, whatever the picture shows."""
+
+    def logits(self, request: Request) -> np.ndarray:
+        words = self.task.candidates(request.sample)
+        return super().logits(request) + np.array([seed_of(word) % 3 for word in words])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", [{}, {"bias": 1.0}, {"sight": 1.0}])
+def test_preferring_some_words_of_a_caption_is_not_sight(planted: dict[str, float]) -> None:
+    task = load_probe("ssl_caption_easy", data="scenes:advise:130:attribute_recognition")
+    engine = Reader(task, **planted)
+    asked = ask(task, engine, AdviseSettings("tiny-base", (task.name,), replies=4))
+    earned = earn(task, make_reward([task.name]), asked.replies)
+    assert {table.shape for table in earned.rewards} == {(4, 6)}
+    table = np.array([group.mean(axis=0) for group in earned.rewards])
+    choice = forced_choice(task, engine, asked.replies)
+    assert choice is not None and choice.n_candidates == 6 and choice.n_failed == 0
+    for p in (alignment(choices(table, earned.right, earned.pictures())).p, choice.sight.p):
+        assert p < 0.001 if "sight" in planted else p > 0.01
+
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_what_traces_and_their_control_mean(
         random = np.random.default_rng(round(1000 * share))
         return random.permutation((np.arange(n) < share * n).astype(float))
 
-    monkeypatch.setattr(leaks, "_cross_validated", guessed)
+    monkeypatch.setattr(leaks, "cross_validated", guessed)
     found = leaks._baselines(_Planted("none"), cases)  # type: ignore[arg-type]
     assert [one.leak for one in found] == ["no", "no", "no", leak, ""]
     lines = [line for line, _ in _verdicts(found)]

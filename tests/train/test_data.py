@@ -91,14 +91,14 @@ def test_long_prompts_and_evaluation_images_are_left_out_and_counted(selection: 
     narrow = min(widths.values())
     made = training_set(
         selection,
-        tokens=lambda a, images: (100 + images[0].width, images[0].width),
+        tokens=lambda a, shown: (100 + shown.images[0].width, shown.images[0].width),
         max_tokens=100 + narrow,
         leave_out=frozenset([selection.pictures[0].sha256]),
     )
     assert made.n_left_out == 1
     assert made.n_over_long + made.n_images + sum(made.unusable.values()) == len(selection.pictures) - 1
     assert all(n <= 100 + narrow for n, _ in made.tokens_seen)
-    none = training_set(selection, tokens=lambda a, images: (9, 3), max_tokens=8)
+    none = training_set(selection, tokens=lambda a, shown: (9, 3), max_tokens=8)
     assert none.n_images == 0
     assert none.longest == 9
     with pytest.raises(DataError, match=r"\(\d+ with prompts that are too long\)"):
@@ -126,10 +126,24 @@ def test_columns_repeat_a_row_for_its_group_and_make_it_once(selection: Selectio
     assert columns["row"] == [3, 3, 3, 4, 4, 4]
     assert columns["target"][0] == columns["target"][2] == made.make(made.first(10)[3]).target
     assert columns["images"][0][0] is columns["images"][1][0]
-    assert columns["prompt"][0] == [{"role": "user", "content": made.tasks[0].prompt}]
+    assert columns["prompt"][0] == [{"role": "user", "content": made.tasks[0].prompt()}]
     assert set(columns["task"]) == {ROTATION}
     again = rows({"row": [4]})
     assert again["images"][0][0] is columns["images"][3][0]
+
+
+def test_each_row_of_captions_has_a_prompt_with_its_own_caption(tmp_path: Path) -> None:
+    drawings = select(open_source("scenes:train:8:attribute_recognition", spool=tmp_path))
+    task = {"ssl4rl_ssl_caption_easy": 1.0}
+    made, shuffled = (training_set(drawings, task, shuffled=given) for given in (False, True))
+    columns = Rows(made, made.first(16), keep=16)({"row": list(range(16))})
+    prompts = [prompt[0]["content"] for prompt in columns["prompt"]]
+    assert len(set(prompts)) == 16  # also in the second epoch, which shows the same pictures
+    for row, prompt, target in zip(made.first(16), prompts, columns["target"], strict=True):
+        sample = made.make(row)
+        assert sample.target == target and prompt.count(sample.text) == 1
+        assert shuffled.make(row).target in made.tasks[0].task.candidates(sample.text)
+    assert any(shuffled.make(row).target != made.make(row).target for row in made.first(16))
 
 
 def test_a_changed_file_is_named(tmp_path: Path) -> None:

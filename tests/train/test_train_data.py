@@ -148,7 +148,7 @@ def test_a_task_that_can_use_no_picture_is_named(pool: ExamplePool, monkeypatch:
     class Never:
         pairs, identity = False, "never/1"
 
-        def corrupt(self, *_: Any) -> Any:
+        def corrupt_drawing(self, *_: Any) -> Any:
             raise Unusable("it is never usable")
 
     monkeypatch.setattr(ssl_sft, "load_ssl", lambda name: (None, Never()))

@@ -23,6 +23,7 @@ from ssl4rl_bench.core.types import Sample, SampleRecord, Score
 from ssl4rl_bench.interop.exports.replies import ScoredReply, TaskReplies
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import reply_text
+from ssl4rl_bench.interop.stored import STORED
 from ssl4rl_bench.run.spec import RunSpec
 
 ACC = "acc"
@@ -243,7 +244,7 @@ def _results(
         "model_source": spec.engine,
         "model_name": spec.model,
         "model_name_sanitized": model_folder(tasks[0]),
-        "ssl4rl_bench": {
+        STORED: {
             "version": ssl4rl_bench.__version__,
             "mark": spec.qualifier,
             "partial_reasons": [reason for replies in tasks for reason in replies.partial_reasons],
@@ -252,6 +253,8 @@ def _results(
                 name: replies.result["n_groups_excluded"] for name, replies in by_name.items()
             },
             "spec": spec.to_json(),
+            "loading": {name: replies.loading for name, replies in by_name.items()},
+            "replies_sha256": {name: replies.digest for name, replies in by_name.items()},
         },
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.names import full_name, short_name
 from ssl4rl_bench.core.types import Sample, SampleRecord, Score, ScoredSample, Task
+from ssl4rl_bench.interop.stored import replies_digest
 from ssl4rl_bench.run.rundir import RunDir, slug_of
 from ssl4rl_bench.score.aggregate import overall
 from ssl4rl_bench.score.consistency import finished
@@ -59,6 +60,17 @@ class TaskReplies:
             return datetime.fromisoformat(written)
         except ValueError:
             return datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+    @property
+    def digest(self) -> str:
+        """The digest of the replies (`stored.replies_digest`), by which an import finds that none was changed."""
+        return replies_digest(record for _, record, _ in self.replies)
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """How the run loaded the task's data, except from where."""
+        how = self.run.loading().get(self.task.name, {})
+        return {"limit": how.get("limit"), "skip_bad": how.get("skip_bad", False)}
 
     def aggregate(self, aggregation: str) -> dict[str, Any]:
         """Computes the overall cell of an aggregation over these replies (`score.aggregate`)."""

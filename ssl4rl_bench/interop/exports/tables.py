@@ -10,8 +10,9 @@ import ssl4rl_bench
 from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.interop.exports.replies import ScoredReply, TaskReplies
 from ssl4rl_bench.interop.exports.sheets import check_utf8
+from ssl4rl_bench.interop.stored import STORED
 
-METADATA = b"ssl4rl_bench"
+METADATA = STORED.encode()
 """The key of the run's settings in the metadata of the file's schema: an object as JSON (`run_metadata`)."""
 TABLE_SCHEMA = 1
 _TEXTS = ("id", "group", "question", "hint", "target", "reply", "reasoning", "error", "answer")
@@ -66,6 +67,8 @@ def run_metadata(replies: TaskReplies) -> dict[str, Any]:
         **{key: result[key] for key in ("extractor", "reader", "n_samples", "n_missing") if key in result},
         "spec_sha256": run.spec.sha256,
         "spec": run.spec.to_json(),
+        "loading": replies.loading,
+        "replies_sha256": replies.digest,
     }
 
 

@@ -6,27 +6,29 @@ unknown, and counts as a difference when the run is compared (`comparison.settin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ssl4rl_bench.core.atomic import contents, created_folder
 from ssl4rl_bench.core.errors import DataError, UsageError
-from ssl4rl_bench.core.names import short_name
-from ssl4rl_bench.core.neutral import clean
+from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.types import SampleRecord, Sampling, Task
 from ssl4rl_bench.interop.predictions.matching import Matched, match
-from ssl4rl_bench.interop.predictions.reading import digest, read_predictions
+from ssl4rl_bench.interop.predictions.reading import VLMEVALKIT, digest, read_predictions
+from ssl4rl_bench.interop.predictions.report import report_lines
 from ssl4rl_bench.interop.predictions.rows import Predictions
 from ssl4rl_bench.interop.predictions.stated import SETTINGS, Stated, beside, from_results, from_user
-from ssl4rl_bench.interop.predictions.verdicts import agreement_line, completion_of
+from ssl4rl_bench.interop.predictions.verdicts import completion_of
+from ssl4rl_bench.interop.stored import StoredRun, stored_in
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.imported import IMPORTED, Imported
 from ssl4rl_bench.run.journal import Journal
 from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.rundir import RunDir, default_place
-from ssl4rl_bench.run.spec import RunSpec, TaskSpec
+from ssl4rl_bench.run.spec import MOCK, RunSpec, TaskSpec
 from ssl4rl_bench.score.runs import Run, open_run
 from ssl4rl_bench.score.scoring import score_and_write
 from ssl4rl_bench.task.extract import check_extractor
@@ -127,6 +129,11 @@ def import_plan(plan: ImportPlan, observer: Observer = SILENT) -> Run:
         raise UsageError(f"--tasks {plan.task} names {len(names)} tasks, and a file is of one: name it")
     file = read_predictions(plan.file, plan.format, names[0])
     results_file = plan.results or beside(plan.file)
+    stored = stored_in(plan.file, results_file, full_name(names[0]))
+    if stored is not None:
+        run = _restored(plan, file, stored, results_file, observer)
+        if run is not None:
+            return run
     by_results = Stated() if results_file is None else from_results(results_file, plan.file)
     values = {**by_results.values, **by_user.values}
     stated = dict.fromkeys(by_results.values, "results file") | dict.fromkeys(by_user.values, "user")
@@ -146,14 +153,78 @@ def import_plan(plan: ImportPlan, observer: Observer = SILENT) -> Run:
     if matched.same_prompt and "prompt" not in stated:
         stated["prompt"] = "file"
     task = task.drawing(_sampling(task.sampling, values))
-    spec = _spec(plan, file, task, matched, replace(by_results, values=values), stated)
-    source = {"file": plan.file.name, "sha256": file.sha256, "format": file.format}
-    if results_file is not None:
-        source |= {"results": results_file.name, "results_sha256": digest(results_file)}
-    run = _written(plan, spec, task, matched, source)
-    for line in _report(file, task, matched, spec, results_file, plan.extractor):
+    made_up = _named_mock(file) if stored is None else stored.spec.mocked
+    spec = _spec(
+        plan, file, task, matched, replace(by_results, values=values), stated, MOCK if made_up else ""
+    )
+    run = _written(plan, spec, task, matched, _source(file, results_file))
+    for line in report_lines(file, task, matched, spec, results_file, plan.extractor):
         observer.say(line)
     return run
+
+
+def _restored(
+    plan: ImportPlan, file: Predictions, stored: StoredRun, results_file: Path | None, observer: Observer
+) -> Run | None:
+    """Makes the run again that a file of `export` has the specification of; None, with a warning, if it is changed.
+
+    Raises:
+        UsageError: settings are stated, which the specification has already.
+    """
+    wanted = stored.of_task(full_name(plan.task))
+    task = load_task(
+        plan.task,
+        data=plan.data,
+        prompt=None if wanted is None else wanted.prompt,
+        skip_bad=stored.skip_bad,
+        limit=stored.limit,
+        image="real" if wanted is None else wanted.image,
+        commit=None if wanted is None or wanted.hub is None or plan.data else wanted.hub.commit,
+    )
+    try:
+        matched = match(task, file, allow_partial=True)
+        spec = stored.restored(task, _replies(matched), matched.repeats)
+    except DataError:  # raised again, if it is of the whole task too, by the usual import
+        spec = "it has other questions than the run"
+    if isinstance(spec, str):
+        observer.warn(
+            f"{plan.file.name} has the specification of a run, which does not apply ({spec}): "
+            "it is imported as a file of another tool is"
+        )
+        return None
+    if plan.settings:
+        raise UsageError(f"{plan.file} has the specification of its run: leave --set out")
+    spec = replace(spec, model=plan.model or spec.model)
+    task = task.drawing(spec.tasks[task.name].sampling)
+    run = _written(plan, spec, task, matched, _source(file, results_file), stored)
+    observer.say(f"{file.path.name}: {len(file.rows)} rows, format {file.format}, sha256 {file.sha256[:12]}")
+    observer.say("exported by this project, and no reply was changed: the settings are those of the run")
+    return run
+
+
+class _Reply(NamedTuple):
+    id: str
+    repeat: int
+    text: str
+    finish_reason: str
+
+
+def _replies(matched: Matched) -> Iterator[_Reply]:
+    for (sample, repeat), row in matched.predictions.items():
+        completion = completion_of(row)
+        yield _Reply(sample, repeat, completion.text, completion.finish_reason)
+
+
+def _named_mock(file: Predictions) -> bool:
+    """Whether a file for VLMEvalKit, which has no place for more, is named as an export of a mock run."""
+    return file.format == VLMEVALKIT and re.search(r"-mock(?=[-_.])", file.path.name) is not None
+
+
+def _source(file: Predictions, results_file: Path | None) -> dict[str, str]:
+    source = {"file": file.path.name, "sha256": file.sha256, "format": file.format}
+    if results_file is not None:
+        source |= {"results": results_file.name, "results_sha256": digest(results_file)}
+    return source
 
 
 def _sampling(sampling: Sampling, values: Mapping[str, Any]) -> Sampling:
@@ -168,6 +239,7 @@ def _spec(
     matched: Matched,
     known: Stated,
     stated: Mapping[str, str],
+    recorded_by: str,
 ) -> RunSpec:
     """Returns the spec of the run. The values of settings that are not stated stand for unknown ones."""
     values = known.values
@@ -179,6 +251,7 @@ def _spec(
         known.tool_version,
         tuple(name for name in SETTINGS if name not in stated),
         dict(sorted(stated.items())),
+        recorded_by,
     )
     options = {name: values[name] for name in _OPTIONS if name in values}
     template = values.get("chat_template")
@@ -196,7 +269,14 @@ def _spec(
     )
 
 
-def _written(plan: ImportPlan, spec: RunSpec, task: Task, matched: Matched, source: Mapping[str, str]) -> Run:
+def _written(
+    plan: ImportPlan,
+    spec: RunSpec,
+    task: Task,
+    matched: Matched,
+    source: Mapping[str, str],
+    stored: StoredRun | None = None,
+) -> Run:
     """Writes the run, which appears under its name only when it is complete.
 
     Raises:
@@ -208,7 +288,8 @@ def _written(plan: ImportPlan, spec: RunSpec, task: Task, matched: Matched, sour
         if known is not None and known.result_path.exists() and known.spec.sha256 == spec.sha256:
             return open_run(place)
         raise UsageError(f"{place} exists and holds something else: choose another directory with --out")
-    loading = {task.name: {"task": plan.task, "data": plan.data, "limit": None, "skip_bad": False}}
+    how = {"limit": stored and stored.limit, "skip_bad": stored is not None and stored.skip_bad}
+    loading = {task.name: {"task": plan.task, "data": plan.data, **how}}
     with created_folder(place) as folder, RunDir.create(folder, spec) as run:
         run.save_images(task.samples)
         with Journal(run.journal_path(task.name)) as journal:
@@ -241,41 +322,3 @@ def _records(task: Task, spec: RunSpec, matched: Matched) -> Iterator[SampleReco
                 error=completion.error,
                 reasoning=completion.reasoning,
             )
-
-
-def _report(
-    file: Predictions, task: Task, matched: Matched, spec: RunSpec, results_file: Path | None, extractor: str
-) -> Iterator[str]:
-    """Yields lines about what was read, what was checked, and what is unknown."""
-    rows, name = matched.predictions.values(), short_name(task.name)
-    yield f"{file.path.name}: {len(file.rows)} rows, format {file.format}, sha256 {file.sha256[:12]}"
-    if matched.checked:
-        what = ", ".join(f"{n} {kind}s" for kind, n in matched.checked.items())
-        yield f"compared with {name}: {what}; all are the same (images are not compared)"
-    else:
-        yield f"the file has no questions and no answers: only its ids say that it is of {name}"
-    yield from matched.notes
-    if matched.n_missing:
-        yield f"partial: {matched.n_missing} replies are missing"
-    if failed := [row for row in rows if row.error is not None]:
-        first = clean(failed[0].error, 60)
-        yield f"{len(failed)} requests failed (first: {first}) and are left out, not scored as wrong"
-    if n_empty := sum(not row.text.strip() and row.error is None and not row.reasoning for row in rows):
-        yield f"{n_empty} replies are empty, and count as unread"
-    if n_cut := sum(row.finish_reason == "length" for row in rows):
-        yield f"{n_cut} replies are cut, at the token limit or at the end of an .xlsx cell"
-    if any(row.finish_reason is None and row.error is None for row in rows):
-        yield "the file does not say which replies were cut at the token limit: cut ones count as any other"
-    if results_file is not None:
-        yield f"settings taken from {results_file.name}: {', '.join(_by(spec, 'results file')) or 'none'}"
-    if "prompt" in _by(spec, "user") and not matched.same_prompt and any(row.prompt for row in rows):
-        yield f"the prompts in the file are not those of the style {task.prompt} that --set prompt states"
-    if spec.unknown:
-        yield f"{len(spec.unknown)} settings are unknown: state those that you know with --set KEY=VALUE"
-    if (line := agreement_line(task, matched.predictions, file.tool, extractor)) is not None:
-        yield line
-
-
-def _by(spec: RunSpec, source: str) -> list[str]:
-    imported = spec.imported
-    return [] if imported is None else [name for name, by in imported.stated.items() if by == source]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,17 +81,17 @@ def caption_metrics(configured: Configured, replies: Sequence[Reply]) -> dict[st
     with _fewer_programs():
         values = {name: number(configured.aggregate(name, held)) for name, held in items.items()}
         texts = _tokenized(next(iter(items.values()), ()))
-    documents = sha256_json([place for place, _ in chosen])
-    return {
-        name: {
-            "value": value,
-            "n": len(items[name]),
-            "higher_is_better": configured.higher_is_better(name),
-            "of": "corpus",
-            **_bootstrapped(name, value, texts, documents),
+        documents = sha256_json([place for place, _ in chosen])
+        return {
+            name: {
+                "value": value,
+                "n": len(items[name]),
+                "higher_is_better": configured.higher_is_better(name),
+                "of": "corpus",
+                **_bootstrapped(name, value, texts, documents),
+            }
+            for name, value in values.items()
         }
-        for name, value in values.items()
-    }
 
 
 Captions = Mapping[int, list[str]]
@@ -105,10 +106,10 @@ def _bootstrapped(
     if value is None or kind is None or texts is None or len(texts[0]) < 2:
         return {"ci95": None}
     n = len(texts[0])
-    with _statistic(kind, *texts) as statistic:
-        if abs(float(statistic(np.ones((1, n)))[0]) - value) > _NEAR * max(1.0, abs(value)):
-            return {"ci95": None}
-        values = resampled(statistic, n)
+    statistic = _statistic(kind, *texts)
+    if abs(float(statistic(np.ones((1, n)))[0]) - value) > _NEAR * max(1.0, abs(value)):
+        return {"ci95": None}
+    values = resampled(statistic, n)
     stored = {"resamples": RESAMPLES, "seed": SEED, "documents": documents, "replicates": packed(values)}
     return {"ci95": list(percentiles(values)), "bootstrap": stored}
 
@@ -127,13 +128,13 @@ def _tokenized(items: Sequence[Any]) -> tuple[Captions, Captions] | None:
     return PTBTokenizer().tokenize(right), PTBTokenizer().tokenize(given)
 
 
-def _statistic(kind: str, right: Captions, given: Captions) -> contextlib.AbstractContextManager[Statistic]:
-    """Returns a statistic of resamples, which may hold a process."""
+def _statistic(kind: str, right: Captions, given: Captions) -> Statistic:
+    """Returns a statistic of resamples. That of METEOR needs `_fewer_programs` to be entered."""
     if kind == "METEOR":
         return _meteor(right, given)
     if kind in ("ROUGE_L", "CIDEr"):
-        return contextlib.nullcontext(_mean(kind, right, given))
-    return contextlib.nullcontext(_bleu(int(kind[-1]), right, given))
+        return _mean(kind, right, given)
+    return _bleu(int(kind[-1]), right, given)
 
 
 def _mean(kind: str, right: Captions, given: Captions) -> Statistic:
@@ -169,52 +170,45 @@ def _bleu(order: int, right: Captions, given: Captions) -> Statistic:
     return value
 
 
-@contextlib.contextmanager
-def _meteor(right: Captions, given: Captions) -> Iterator[Statistic]:
+def _meteor(right: Captions, given: Captions) -> Statistic:
     from pycocoevalcap.meteor.meteor import Meteor
 
     scorer = Meteor()
+    counts = np.array(
+        [[float(x) for x in scorer._stat(texts[0], right[n]).split()] for n, texts in given.items()]
+    )
     process = scorer.meteor_p
-    try:
-        counts = np.array(
-            [[float(x) for x in scorer._stat(texts[0], right[n]).split()] for n, texts in given.items()]
-        )
 
-        # METEOR does not count the one chunk of a caption that equals a reference in its sums.
-        perfect = (counts[:, 0] == counts[:, 1]) & (counts[:, -2] == counts[:, 0]) & (counts[:, -3] == 1.0)
-        counts[perfect, -3] = 0.0
+    # METEOR does not count the one chunk of a caption that equals a reference in its sums.
+    perfect = (counts[:, 0] == counts[:, 1]) & (counts[:, -2] == counts[:, 0]) & (counts[:, -3] == 1.0)
+    counts[perfect, -3] = 0.0
 
-        def value(weights: _Floats) -> _Floats:
-            out = []
-            for row in weights @ counts:
-                process.stdin.write(f"EVAL ||| {' '.join(map(str, row))}\n".encode())
-                process.stdin.flush()
-                process.stdout.readline()  # the value of the one segment; the next line is that of the corpus
-                out.append(float(process.stdout.readline()))
-            return np.array(out)
+    def value(weights: _Floats) -> _Floats:
+        out = []
+        for row in weights @ counts:
+            process.stdin.write(f"EVAL ||| {' '.join(map(str, row))}\n".encode())
+            process.stdin.flush()
+            process.stdout.readline()  # the value of the one segment; the next line is that of the corpus
+            out.append(float(process.stdout.readline()))
+        return np.array(out)
 
-        yield value
-    finally:
-        process.kill()
-        process.wait()
+    return value
 
 
 @contextlib.contextmanager
 def _fewer_programs() -> Iterator[None]:
     """Context manager: starts Java three times, instead of three times per metric as lmms-eval's aggregations do.
 
-    Equal captions are tokenized once, and METEOR's program starts when METEOR is computed. Values do not change.
+    Equal captions are tokenized once, and all scorers of METEOR share one program, which takes ten seconds to
+    load its table and starts at its first use. Values do not change.
     """
     from pycocoevalcap.meteor.meteor import Meteor
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    tokenize, start, compute, end = (
-        PTBTokenizer.tokenize,
-        Meteor.__init__,
-        Meteor.compute_score,
-        Meteor.__del__,
-    )
+    tokenize, start, stat = PTBTokenizer.tokenize, Meteor.__init__, Meteor._stat
+    end = Meteor.__del__
     known: dict[Any, list[list[str]]] = {}
+    running: list[Any] = []
 
     def once(self: Any, captions: Mapping[Any, Sequence[Mapping[str, str]]]) -> dict[Any, list[str]]:
         texts = tuple(tuple(one["caption"] for one in group) for group in captions.values())
@@ -222,18 +216,25 @@ def _fewer_programs() -> Iterator[None]:
             known[texts] = list(tokenize(self, captions).values())
         return {place: list(group) for place, group in zip(captions, known[texts], strict=True)}
 
-    def started(self: Any, right: Captions, given: Captions) -> Any:
-        start(self)
-        return compute(self, right, given)
+    def shared(self: Any, text: str, references: list[str]) -> Any:
+        if not running:
+            lock = self.lock
+            start(self)
+            running.append(self.meteor_p)
+            self.lock = lock  # which `compute_score` holds
+        self.meteor_p = running[0]
+        return stat(self, text, references)
 
-    def ended(self: Any) -> None:
-        if hasattr(self, "meteor_p"):
-            end(self)
+    def prepared(self: Any) -> None:
+        self.lock = threading.RLock()  # `compute_score` does not release it after an error
 
-    PTBTokenizer.tokenize, Meteor.compute_score, Meteor.__del__ = once, started, ended
-    Meteor.__init__ = lambda self: None
+    PTBTokenizer.tokenize, Meteor.__init__, Meteor._stat = once, prepared, shared
+    Meteor.__del__ = lambda self: None
     try:
         yield
     finally:
-        PTBTokenizer.tokenize, Meteor.compute_score = tokenize, compute
-        Meteor.__init__, Meteor.__del__ = start, end
+        for process in running:
+            process.kill()
+            process.communicate()
+        PTBTokenizer.tokenize, Meteor.__init__, Meteor._stat = tokenize, start, stat
+        Meteor.__del__ = end

@@ -161,6 +161,13 @@ def test_a_right_and_another_value_are_never_right(a: int, b: int, template: str
         assert value(str(a), template.format(a=one, b=two)) != 1.0
 
 
+def test_of_two_statements_that_of_a_last_line_counts() -> None:
+    """As for letters (docs/reading.md); two statements in a line contradict each other."""
+    assert value("4", "The answer is 3.\n\nThe answer is 4.") == 1.0
+    assert value("3", "The answer is 3.\n\nThe answer is 4.") == 0.0
+    assert value("4", "The answer is 3. The answer is 4.") == 0.0
+
+
 FORMS = (
     r"5|12|1,234|.5|0|3/4|\frac|{|}|(|)|\sqrt|√|π|\pi|^|10|e8|-|−|+|*|×|=|≈|%|$|°| |cm|m^2|dollars|million|five|dogs"
     r"|or|in the picture|the value is |x = |½|²|\text{|.|,|\ud800|İ|٣"

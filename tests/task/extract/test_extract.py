@@ -61,6 +61,12 @@ def test_natural_phrasing(row: dict[str, Any]) -> None:
                 assert extract.read(reply, choices, "stop", "strict").answer is None, reply
 
 
+def test_of_two_statements_that_of_a_last_line_counts() -> None:
+    reading = extract.read("The answer is A.\n\nThe answer is B.", EN, "stop")
+    assert (reading.answer, reading.rule) == ("B", "last-line")
+    assert extract.read("The answer is A. The answer is B.", EN, "stop").rule == "conflict"
+
+
 @pytest.mark.parametrize("row", PROSE, ids=lambda row: row["reply"][:40])
 def test_prose_is_no_answer(row: dict[str, Any]) -> None:
     for name in row["by"]:

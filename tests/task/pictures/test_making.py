@@ -24,6 +24,7 @@ class Fake:
     refuses: tuple[int, ...] = ()
     """Widths of other images that it does not take."""
     identity: str = "fake/1"
+    drawings_only: bool = False
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
         if other is not None and other.width in self.refuses:
