@@ -95,15 +95,11 @@ def measure_all(settings: AttendSettings, observer: Observer = SILENT) -> tuple[
     questions = questions_of(settings, plan, observer)
     measured = []
     for subject in subjects:
-        store = Store.of(settings.out, subject.label, _identity(settings, questions, subject, name))
-        result = store.load() if store else None
-        if result is None:
-            result = _measure(name, subject, plan, questions, settings, observer)
-            if store:
-                store.save(result)
-        else:
-            observer.say(f"{subject.label}: read from {store.path if store else ''}")
-        measured.append(result)
+        engine = engine_for(name, subject, plan)  # loads nothing before it is asked
+        try:
+            measured.append(_measured(engine, subject, questions, settings, observer))
+        finally:
+            engine.close()
     return questions, measured
 
 
@@ -121,51 +117,49 @@ def questions_of(settings: AttendSettings, plan: EvaluationPlan, observer: Obser
     return task_questions(task, settings.n_questions)
 
 
-def _identity(settings: AttendSettings, questions: QuestionSet, subject: Subject, engine: str) -> str:
-    return identity_of(
+def _measured(
+    engine: Engine, subject: Subject, questions: QuestionSet, settings: AttendSettings, observer: Observer
+) -> Measured:
+    """Reads what was measured on a checkpoint before, or measures and saves it."""
+    with_layers = settings.layers and questions.has_boxes
+    _check_engine(engine, with_layers)
+    options = settings.options
+    identity = identity_of(
         questions,
         subject.fingerprint,
         settings.form,
-        settings.layers,
+        with_layers,
         settings.max_tokens if settings.form == "thinking" else 0,
-        engine,
-        settings.options.dtype,
-        settings.options.min_pixels,
-        settings.options.max_pixels,
+        engine.name,
+        engine.version,
+        options.attn,
+        options.min_pixels,
+        options.max_pixels,
     )
-
-
-def _measure(
-    name: str,
-    subject: Subject,
-    plan: EvaluationPlan,
-    questions: QuestionSet,
-    settings: AttendSettings,
-    observer: Observer,
-) -> Measured:
-    engine = engine_for(name, subject, plan)
-    try:
-        with_layers = settings.layers and questions.has_boxes
-        _check_engine(engine, with_layers)
-        began = time.monotonic()
-        total = len(questions.questions) * len(questions.conditions)
-        with observer.measuring(f"{subject.label}, margins", total) as on_done:
-            margins = measure_margins(questions, engine, settings.form, on_done, settings.max_tokens)
-        shares, shares_index = np.zeros((0, 2, 2, 0)), np.zeros(0, np.intp)
-        if with_layers:
-            with observer.measuring(f"{subject.label}, attention", 2 * len(questions.questions)) as on_done:
-                shares, shares_index = measure_shares(questions, engine, on_done)
-        return Measured(
-            label=subject.label,
-            fingerprint=subject.fingerprint,
-            engine=f"{engine.name} {engine.version}",
-            margins=margins,
-            shares=shares,
-            shares_index=shares_index,
-            seconds=time.monotonic() - began,
-        )
-    finally:
-        engine.close()
+    store = Store.of(settings.out, subject.label, identity)
+    if store is not None and (saved := store.load()) is not None:
+        observer.say(f"{subject.label}: read from {store.path}")
+        return saved
+    began = time.monotonic()
+    total = len(questions.questions) * len(questions.conditions)
+    with observer.measuring(f"{subject.label}, margins", total) as on_done:
+        margins = measure_margins(questions, engine, settings.form, on_done, settings.max_tokens)
+    shares, shares_index = np.zeros((0, 2, 2, 0)), np.zeros(0, np.intp)
+    if with_layers:
+        with observer.measuring(f"{subject.label}, attention", 2 * len(questions.questions)) as on_done:
+            shares, shares_index = measure_shares(questions, engine, on_done)
+    result = Measured(
+        label=subject.label,
+        fingerprint=subject.fingerprint,
+        engine=f"{engine.name} {engine.version}",
+        margins=margins,
+        shares=shares,
+        shares_index=shares_index,
+        seconds=time.monotonic() - began,
+    )
+    if store is not None:
+        store.save(result)
+    return result
 
 
 def _check_engine(engine: Engine, layers: bool) -> None:
