@@ -150,13 +150,14 @@ def _first(model: Mapping[str, Any], headline: str) -> str:
 
 
 def _differs(row: Mapping[str, Any], least: float) -> str:
-    label = clean(row["label"])
-    numbers = f"{nats(row['value'])} nats {bracketed(_ends(row), nats)}"
-    test = f"{p_is(row['p_corrected'])} of at most {least:g} nats, after correction"
+    label, by = clean(row["label"]), f" by more than {least:g} nats" if least else ""
+    numbers = f"{nats(row['value'])} nats {bracketed(_ends(row), nats)}, {p_is(row['p_corrected'])} after correction"
+    if least:
+        numbers += f" ({p_is(row['p'])} against exactly 0, without correction)"
     if row["p_corrected"] < ALPHA:
         word = "more" if row["value"] < 0 else "less"
-        return f"{label} depends {word} on it than the baseline: {numbers} ({test})."
-    text = f"{label} is not shown to differ from the baseline: {numbers} ({test})"
+        return f"{label} depends {word} on it than the baseline{by}: {numbers}."
+    text = f"{label} is not shown to differ from the baseline{by}: {numbers}"
     if row["detectable"] is None:
         return f"{text}."
     return f"{text}; with n = {row['n']} a difference of {row['detectable']:.2f} is claimed with 80% power."

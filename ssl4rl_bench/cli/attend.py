@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from typer import Option
 
-from ssl4rl_bench.cli.completion import complete_engines, complete_models
+from ssl4rl_bench.cli.completion import complete_engines, complete_models, complete_tasks
 from ssl4rl_bench.cli.options import EngineSettings, Prompt
 from ssl4rl_bench.core.output import say
 
@@ -26,9 +26,15 @@ def attend(
             help="Folder, bundled checkpoint or hub id; repeat it. The first is the baseline.",
         ),
     ] = None,
-    task: Annotated[
+    tasks: Annotated[
         str,
-        Option("--task", "-t", help="scenes (boxes of objects), or a benchmark with options (a grid)."),
+        Option(
+            "--tasks",
+            "-t",
+            metavar="TASK",
+            autocompletion=complete_tasks,
+            help="One task: scenes (boxes of objects), or a benchmark with options (a grid).",
+        ),
     ] = "scenes",
     data: Annotated[str | None, Option(help="The location of the benchmark's data.")] = None,
     questions: Annotated[int, Option("--questions", "-n", min=2, help="Number of questions.")] = 400,
@@ -68,7 +74,7 @@ def attend(
 
     Examples:
       ssl4rl-bench attend --model tiny-base --model tiny-rotation --out runs/attend
-      ssl4rl-bench attend --model BASE --model TRAINED --task mmbench_dev_en -n 100
+      ssl4rl-bench attend --model BASE --model TRAINED --tasks mmbench_dev_en -n 100
 
     Exit codes: 0 done, whatever the result; 2 bad input; 4 the engine failed.
     """
@@ -82,7 +88,7 @@ def attend(
 
     asked = AttendSettings(
         models=tuple(dict.fromkeys(model or ())),
-        task=task,
+        task=tasks,
         data=data,
         n_questions=questions,
         form=form,

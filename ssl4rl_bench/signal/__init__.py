@@ -17,6 +17,6 @@
 
 from ssl4rl_bench.signal.advising import Advice, TaskAdvice, advise
 from ssl4rl_bench.signal.attending import AttendSettings, attend
-from ssl4rl_bench.signal.sight import Sight
+from ssl4rl_bench.signal.sight import AttendResult
 
-__all__ = ["Advice", "AttendSettings", "Sight", "TaskAdvice", "advise", "attend"]
+__all__ = ["Advice", "AttendResult", "AttendSettings", "TaskAdvice", "advise", "attend"]

@@ -31,7 +31,7 @@ class Measured:
     """The engine's name and version."""
     margins: Margins
     shares: NDArray[np.float64]
-    """As `attention.measure_shares` returns them; empty if attention was not measured."""
+    """The shares that `attention.measure_shares` returns; empty if attention was not measured."""
     shares_index: NDArray[np.intp]
     seconds: float
     """Without loading the checkpoint's files a second time; with the first load of the engine."""

@@ -17,17 +17,17 @@ from ssl4rl_bench.reports.views.attend import SCHEMA, view_of
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.signal.advising import PREFILL
 from ssl4rl_bench.signal.margins import shown_form
-from ssl4rl_bench.signal.sight import Sight
+from ssl4rl_bench.signal.sight import AttendResult
 from ssl4rl_bench.signal.verdicts import ALPHA
 from ssl4rl_bench.stats.clustered import ClusteredMean
 
 
-def sight_view(sight: Sight) -> View:
+def sight_view(sight: AttendResult) -> View:
     """Makes the view of a result, whose table and sentence are those of reports."""
     return view_of(sight_json(sight))
 
 
-def layer_table(sight: Sight) -> Table | None:
+def layer_table(sight: AttendResult) -> Table | None:
     """Makes the table of attention by layer for a terminal; None if attention was not measured."""
     if not any(model.layers for model in sight.models):
         return None
@@ -51,7 +51,7 @@ def layer_table(sight: Sight) -> Table | None:
     return table
 
 
-def sight_lines(sight: Sight) -> Iterator[str]:
+def sight_lines(sight: AttendResult) -> Iterator[str]:
     """Yields the sentences below the tables: what was asked, what is missing, and the cost."""
     how = "with the box of an object hidden" if sight.has_boxes else "with other pictures and hidden cells"
     yield (
@@ -65,7 +65,7 @@ def sight_lines(sight: Sight) -> Iterator[str]:
             yield f"{clean(model.label)}: {model.n_failed} questions failed and are left out."
     if any(model.layers for model in sight.models):
         yield (
-            "The raw ratio (share of attention over share of the area) is no evidence: drawn objects draw attention "
+            "The raw ratio (share of attention over share of the area) is not evidence: drawn objects draw attention "
             "whether they are asked about or not."
         )
     costs = ", ".join(f"{clean(model.label)} {model.seconds:.0f} s" for model in sight.models)
@@ -75,7 +75,7 @@ def sight_lines(sight: Sight) -> Iterator[str]:
     )
 
 
-def sight_json(sight: Sight) -> dict[str, Any]:
+def sight_json(sight: AttendResult) -> dict[str, Any]:
     """Returns the result as JSON values; effects are in nats, shares are fractions."""
     return {
         "schema": SCHEMA,
@@ -125,7 +125,7 @@ def _mean(mean: ClusteredMean) -> dict[str, Any]:
     return {**dataclasses.asdict(mean), "detectable": mean.detectable()}
 
 
-def _detectable(mean: ClusteredMean, sight: Sight) -> float | None:
+def _detectable(mean: ClusteredMean, sight: AttendResult) -> float | None:
     """Returns the difference that is claimed with 80% power, at the level that Holm gives the smallest p."""
     more = mean.detectable(ALPHA / len(sight.differences))
     return None if more is None else sight.least + more

@@ -21,7 +21,7 @@ from ssl4rl_bench.signal.attend_store import Measured, Store, identity_of
 from ssl4rl_bench.signal.attention import measure_shares
 from ssl4rl_bench.signal.looked_at import QuestionSet, scenes_questions, task_questions
 from ssl4rl_bench.signal.margins import check_form, measure_margins
-from ssl4rl_bench.signal.sight import LEAST, Sight, summarize
+from ssl4rl_bench.signal.sight import LEAST, AttendResult, summarize
 
 QUESTIONS = 400
 """The default number of questions."""
@@ -61,7 +61,7 @@ class AttendSettings:
             raise UsageError(f"-n {self.n_questions} questions have no interval: give 2 or more")
 
 
-def attend(settings: AttendSettings, observer: Observer = SILENT) -> Sight:
+def attend(settings: AttendSettings, observer: Observer = SILENT) -> AttendResult:
     """Measures the checkpoints one after the other, saves each, and compares those after the first with the first.
 
     Raises:
@@ -95,15 +95,11 @@ def measure_all(settings: AttendSettings, observer: Observer = SILENT) -> tuple[
     questions = questions_of(settings, plan, observer)
     measured = []
     for subject in subjects:
-        store = Store.of(settings.out, subject.label, _identity(settings, questions, subject, name))
-        result = store.load() if store else None
-        if result is None:
-            result = _measure(name, subject, plan, questions, settings, observer)
-            if store:
-                store.save(result)
-        else:
-            observer.say(f"{subject.label}: read from {store.path if store else ''}")
-        measured.append(result)
+        engine = engine_for(name, subject, plan)  # loads nothing before it is asked
+        try:
+            measured.append(_measured(engine, subject, questions, settings, observer))
+        finally:
+            engine.close()
     return questions, measured
 
 
@@ -114,58 +110,56 @@ def questions_of(settings: AttendSettings, plan: EvaluationPlan, observer: Obser
         UsageError, DataError: as `load_tasks` and `task_questions`.
     """
     if len(plan.loading) != 1:
-        raise UsageError(f"--task {settings.task} names several tasks: name one")
+        raise UsageError(f"--tasks {settings.task} names several tasks: name one")
     if short_name(next(iter(plan.loading))) == "scenes" and settings.data is None:
         return scenes_questions(settings.n_questions, settings.prompt)
     (task,) = load_tasks(plan, observer)
     return task_questions(task, settings.n_questions)
 
 
-def _identity(settings: AttendSettings, questions: QuestionSet, subject: Subject, engine: str) -> str:
-    return identity_of(
+def _measured(
+    engine: Engine, subject: Subject, questions: QuestionSet, settings: AttendSettings, observer: Observer
+) -> Measured:
+    """Reads what was measured on a checkpoint before, or measures and saves it."""
+    with_layers = settings.layers and questions.has_boxes
+    _check_engine(engine, with_layers)
+    options = settings.options
+    identity = identity_of(
         questions,
         subject.fingerprint,
         settings.form,
-        settings.layers,
+        with_layers,
         settings.max_tokens if settings.form == "thinking" else 0,
-        engine,
-        settings.options.dtype,
-        settings.options.min_pixels,
-        settings.options.max_pixels,
+        engine.name,
+        engine.version,
+        options.attn,
+        options.min_pixels,
+        options.max_pixels,
     )
-
-
-def _measure(
-    name: str,
-    subject: Subject,
-    plan: EvaluationPlan,
-    questions: QuestionSet,
-    settings: AttendSettings,
-    observer: Observer,
-) -> Measured:
-    engine = engine_for(name, subject, plan)
-    try:
-        with_layers = settings.layers and questions.has_boxes
-        _check_engine(engine, with_layers)
-        began = time.monotonic()
-        total = len(questions.questions) * len(questions.conditions)
-        with observer.measuring(f"{subject.label}, margins", total) as on_done:
-            margins = measure_margins(questions, engine, settings.form, on_done, settings.max_tokens)
-        shares, shares_index = np.zeros((0, 2, 2, 0)), np.zeros(0, np.intp)
-        if with_layers:
-            with observer.measuring(f"{subject.label}, attention", 2 * len(questions.questions)) as on_done:
-                shares, shares_index = measure_shares(questions, engine, on_done)
-        return Measured(
-            label=subject.label,
-            fingerprint=subject.fingerprint,
-            engine=f"{engine.name} {engine.version}",
-            margins=margins,
-            shares=shares,
-            shares_index=shares_index,
-            seconds=time.monotonic() - began,
-        )
-    finally:
-        engine.close()
+    store = Store.of(settings.out, subject.label, identity)
+    if store is not None and (saved := store.load()) is not None:
+        observer.say(f"{subject.label}: read from {store.path}")
+        return saved
+    began = time.monotonic()
+    total = len(questions.questions) * len(questions.conditions)
+    with observer.measuring(f"{subject.label}, margins", total) as on_done:
+        margins = measure_margins(questions, engine, settings.form, on_done, settings.max_tokens)
+    shares, shares_index = np.zeros((0, 2, 2, 0)), np.zeros(0, np.intp)
+    if with_layers:
+        with observer.measuring(f"{subject.label}, attention", 2 * len(questions.questions)) as on_done:
+            shares, shares_index = measure_shares(questions, engine, on_done)
+    result = Measured(
+        label=subject.label,
+        fingerprint=subject.fingerprint,
+        engine=f"{engine.name} {engine.version}",
+        margins=margins,
+        shares=shares,
+        shares_index=shares_index,
+        seconds=time.monotonic() - began,
+    )
+    if store is not None:
+        store.save(result)
+    return result
 
 
 def _check_engine(engine: Engine, layers: bool) -> None:
@@ -176,7 +170,7 @@ def _check_engine(engine: Engine, layers: bool) -> None:
         raise UsageError(f"engine {engine.name} does not show attention: use --engine hf, or add --no-layers")
 
 
-def write_sight(sight: Sight, folder: Path) -> Sequence[Path]:
+def write_sight(sight: AttendResult, folder: Path) -> Sequence[Path]:
     """Writes attend.json and the figure, as attend.svg and attend.png, to a folder.
 
     Raises:

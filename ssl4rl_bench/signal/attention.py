@@ -105,7 +105,7 @@ def by_layer(shares: _Floats, pictures: ArrayLike, areas: ArrayLike) -> list[Lay
     """Compares the attention to objects that are asked about with that to the same objects if they are not.
 
     Args:
-        shares: as `measure_shares` returns them.
+        shares: those that `measure_shares` returns.
         pictures: the cluster of each question.
         areas: the share of the picture's area of the box asked about, per question.
     """

@@ -19,7 +19,7 @@ from ssl4rl_bench.stats.multiple import holm
 CONTRAST = "contrast"
 """The margin with the object asked about hidden, minus the margin with another object hidden."""
 LEAST = 0.3
-"""The default of `Sight.least`: the seeds of one recipe differ by some tenths of a nat (docs/attend.md)."""
+"""The default of `AttendResult.least`: the seeds of one recipe differ by some tenths of a nat (docs/attend.md)."""
 _PIXELS_PER_TOKEN = 28 * 28
 _TOKENS_PER_WORD, _FRAME_TOKENS, _OPTION_TOKENS, _THINKING_TOKENS = 1.4, 30, 14, 100
 """Assumptions of the estimate for a 3B model, none of them measured."""
@@ -56,13 +56,13 @@ class SightDifference:
     effect: str
     difference: ClusteredMean
     p_beyond: float
-    """The p-value of a difference of at most `Sight.least` (`stats.clustered.p_beyond`)."""
+    """The p-value of a difference of at most `AttendResult.least` (`stats.clustered.p_beyond`)."""
     p_corrected: float
     """With Holm's correction over all differences."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class AttendResult:
     """The result of `attend`."""
 
     task: str
@@ -86,11 +86,13 @@ class Sight:
         return (CONTRAST,) if self.has_boxes else (SHUFFLED, BLANK)
 
 
-def summarize(measured: Sequence[Measured], questions: QuestionSet, form: str, least: float = LEAST) -> Sight:
+def summarize(
+    measured: Sequence[Measured], questions: QuestionSet, form: str, least: float = LEAST
+) -> AttendResult:
     """Computes the effects on each checkpoint, and the differences from the first one."""
     models = [_model(one, questions) for one in measured]
     with_layers = any(model.layers for model in models)
-    sight = Sight(
+    sight = AttendResult(
         questions.task,
         questions.source,
         questions.prompt,

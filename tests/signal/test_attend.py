@@ -21,13 +21,13 @@ from ssl4rl_bench.signal.attending import AttendSettings, attend, write_sight
 from ssl4rl_bench.signal.attention import by_layer, share_in
 from ssl4rl_bench.signal.looked_at import scenes_questions
 from ssl4rl_bench.signal.margins import check_form, margin_of, measure_margins, reply_of
-from ssl4rl_bench.signal.sight import Sight
+from ssl4rl_bench.signal.sight import AttendResult
 from ssl4rl_bench.stats.clustered import clustered_mean, p_beyond
 
 MODELS = ("tiny-base", "tiny-rotation")
 
 
-def measured(monkeypatch: pytest.MonkeyPatch, *lookers: Looker, n: int = 30, **settings: Any) -> Sight:
+def measured(monkeypatch: pytest.MonkeyPatch, *lookers: Looker, n: int = 30, **settings: Any) -> AttendResult:
     """The result for engines that stand for the checkpoints."""
     engines = iter(lookers)
     monkeypatch.setattr(attending, "engine_for", lambda *_: next(engines))
@@ -192,7 +192,7 @@ def test_the_outputs_have_the_same_numbers(monkeypatch: pytest.MonkeyPatch, tmp_
     assert min(sizes) >= 8
     lines = " ".join(sight_lines(sight))
     assert "an estimate" in lines
-    assert "no evidence" in lines
+    assert "is not evidence" in lines
 
 
 def test_a_report_shows_the_file_next_to_its_baseline(

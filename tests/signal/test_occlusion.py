@@ -99,7 +99,10 @@ def test_the_pictures_of_a_scene_are_those_of_their_conditions() -> None:
     questions = scenes_questions(6)
     assert questions.has_boxes
     for item in questions.questions:
-        shown = {name: np.asarray(images.decode(sample.images[0])) for name, sample in item.samples(questions.conditions)}
+        shown = {
+            name: np.asarray(images.decode(sample.images[0]))
+            for name, sample in item.samples(questions.conditions)
+        }
         assert tuple(shown) == questions.conditions
         boxes = item.boxes
         assert boxes is not None

@@ -98,6 +98,6 @@ def image_maps(
             out.append("attention by layer needs a prompt with exactly one image")
             continue
         _, high, wide = prompt.visuals[0].grid
-        own = stacked[:, row, -prompt.n_tokens :][:, prompt.is_visual]
-        out.append(own.reshape(len(layers), high // merge, wide // merge).numpy())
+        to_image = stacked[:, row, -prompt.n_tokens :][:, prompt.is_visual]
+        out.append(to_image.reshape(len(layers), high // merge, wide // merge).numpy())
     return out
