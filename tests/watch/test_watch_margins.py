@@ -9,7 +9,9 @@ from ssl4rl_bench.watch.history import BASELINE, Entry, ProbeSight
 from ssl4rl_bench.watch.judging import Judged
 
 SEES = ProbeSight("ssl4rl_ssl_rotation_90", 0.2925, 0.25, 0.0131, (0.0046, 0.0216), 0.0007, 400, "…")
-NONE = ProbeSight("ssl4rl_ssl_position", 0.25, 0.25, None, None, None, 0, reason="engine mock gives none \x1b[31m")
+NONE = ProbeSight(
+    "ssl4rl_ssl_position", 0.25, 0.25, None, None, None, 0, reason="engine mock gives none \x1b[31m"
+)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *margins: ProbeSight) -> list[str]:
