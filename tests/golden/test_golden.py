@@ -198,7 +198,8 @@ def drawn_once() -> Iterator[None]:
     draw = probe.load
 
     def load(task: Any, pictures: Any, **asked: Any) -> Any:
-        key = (task.name, pictures.source, *sorted(asked.items()))
+        style = asked.get("prompt") or task.prompt
+        key = (task.name, pictures.source, *sorted((asked | {"prompt": style}).items()))
         if key not in drawn:
             drawn[key] = draw(task, pictures, **asked)
         return drawn[key]

@@ -48,7 +48,9 @@ _PARTS = st.lists(
 def test_distinct_names_stay_distinct_parts_of_their_names(names: list[str]) -> None:
     short = short_names(names)
     assert len(set(short)) == len(names) == len(short)
-    stems = [re.split(r" \(|, image ", one)[0] for one in short]  # marks follow the part that is left of a name
+    stems = [
+        re.split(r" \(|, image ", one)[0] for one in short
+    ]  # marks follow the part that is left of a name
     assert all(stem in name for stem, name in zip(stems, names, strict=True))
     assert all(bool(one) == bool(name) for one, name in zip(short, names, strict=True))
 
