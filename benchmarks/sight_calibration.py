@@ -1,6 +1,6 @@
 """Measures the error rates and the power of the tests behind `advise`, on simulated models that answer with letters.
 
-    python benchmarks/sight_calibration.py                  # both tables: two minutes on one core
+    python benchmarks/sight_calibration.py                  # all tables: two minutes on one core
     python benchmarks/sight_calibration.py --draws 200      # quickly
 
 A simulated model has a log-likelihood for each of four answers to each picture: a bias of the answer, plus normal
@@ -8,7 +8,8 @@ noise of the picture, plus `sight` for the target. A reply is drawn from the sof
 margin is computed from the log-likelihoods, the alignment from k replies per picture.
 
 The first table has four kinds of guessers, which never look: the share of runs with p < 0.05 should be 5%. The
-second table has the power for models whose accuracy is 3 points above chance.
+second table has the power for models whose accuracy is 3 points above chance. The third table has the paired test of
+two models' margins (`comparison.margins`): the first pairs see equally much, the last one does not.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl4rl_bench.comparison.margins import paired_difference
 from ssl4rl_bench.stats import wilson
-from ssl4rl_bench.stats.alignment import alignment, choices, margin
+from ssl4rl_bench.stats.alignment import alignment, choices, margin, target_margins
 
 ANSWERS = 4
 REPLICATES = 500
@@ -106,6 +108,41 @@ def rates(model: Model, n: int, k: int, draws: int) -> Rates:
     return Rates(draws, *map(int, counts))
 
 
+PAIRS = (
+    (Model("two guessers", noise=0.3), Model("", noise=0.3)),
+    (
+        Model("a guesser and one with more noise and a bias", noise=0.3),
+        Model("", (1.5, 0.0, -0.5, -1.0), 1.5),
+    ),
+    (
+        Model("two that see equally much, one with more noise", noise=0.3, sight=0.2),
+        Model("", noise=1.5, sight=0.2),
+    ),
+    (Model("a guesser and one that sees", noise=0.3), Model("", noise=0.3, sight=0.05)),
+)
+"""Pairs of models that are compared on the same pictures; the first one's name describes the pair."""
+
+
+def paired_rates(base: Model, new: Model, n: int, draws: int) -> tuple[int, int]:
+    """Returns how often the paired difference has p < 0.05, and how often its interval holds the true difference."""
+    significant = covered = 0
+    true = (new.sight - base.sight) * (1 - 1 / ANSWERS)
+    for draw in range(draws):
+        rng = np.random.default_rng((draw, n, zlib.crc32(base.name.encode())))
+        one, _, targets = base.draw(n, 1, rng)
+        # The noise is drawn again: pictures of which both models think alike would be an easier case.
+        two = (
+            np.array(new.bias)
+            + new.noise * rng.normal(size=(n, ANSWERS))
+            + new.sight * np.eye(ANSWERS)[targets]
+        )
+        before, after = (target_margins(choices(logs, targets, range(n))) for logs in (one, two))
+        difference = paired_difference(after - before, range(n))
+        significant += difference.p < 0.05
+        covered += difference.ci95 is None or difference.ci95[0] <= true <= difference.ci95[1]
+    return significant, covered
+
+
 def share(count: int, n: int) -> str:
     """Formats a share as percent with its 95% Wilson interval."""
     low, high = wilson(count / n, n)
@@ -113,7 +150,7 @@ def share(count: int, n: int) -> str:
 
 
 def main() -> None:
-    """Prints both tables."""
+    """Prints all tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -134,6 +171,12 @@ def main() -> None:
         first, second = rates(small, n, k, draws), rates(large, n, k, draws)
         powers = (first.alignment, first.margin, second.margin)
         print(f"| {n} | {k} | {' | '.join(share(cell, draws) for cell in powers)} |", flush=True)
+    print(f"\nPaired differences of margins, 128 pictures; {draws} runs\n")
+    print("| models | p < 0.05 | interval holds the true difference |")
+    print("|---|---|---|")
+    for base, new in PAIRS:
+        counts = paired_rates(base, new, 128, draws)
+        print(f"| {base.name} | {' | '.join(share(count, draws) for count in counts)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import training_process
 import vllm_process
 from examples import examples
 from hypothesis import settings
-from marked import marks_in, required_marks
+from marked import can_select
 
 from ssl4rl_bench.core.scratch import ScratchFolder
 
@@ -76,7 +76,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out tests/e2e where no engine is asked for, and modules without a mark that `-m` requires.
+    """Leaves out tests/e2e where no engine is asked for, and modules without a test that `-m` selects.
 
     The modules of tests/e2e import torch and vLLM. Importing all others takes some eight seconds per process.
     """
@@ -84,7 +84,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return True if _without_engines(config) else None
     if not (collection_path.name.startswith("test_") and collection_path.suffix == ".py"):
         return None
-    return None if required_marks(config.getoption("markexpr")) <= marks_in(collection_path) else True
+    return None if can_select(config.getoption("markexpr"), collection_path) else True
 
 
 def _without_engines(config: pytest.Config) -> bool:

@@ -33,24 +33,9 @@ SMALL = ModelShape(
     tie_word_embeddings=True,
     vision=VisionShape(depth=2, hidden_size=160, num_heads=4, intermediate_size=428, out_hidden_size=256),
 )
-SMALL_QWEN3 = ModelShape(
-    hidden_size=256,
-    num_hidden_layers=3,
-    num_attention_heads=8,
-    num_key_value_heads=2,
-    intermediate_size=1376,
-    vocab_size=512,
-    tie_word_embeddings=True,
-    vision=VisionShape(
-        depth=2,
-        hidden_size=160,
-        num_heads=4,
-        intermediate_size=428,
-        out_hidden_size=256,
-        patch_size=16,
-        num_position_embeddings=64,
-        deepstack_visual_indexes=(0,),
-    ),
+SMALL_QWEN3 = replace(
+    SMALL,
+    vision=replace(SMALL.vision, patch_size=16, num_position_embeddings=64, deepstack_visual_indexes=(0,)),
     family="qwen3_vl",
     head_dim=64,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import io
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage

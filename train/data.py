@@ -301,7 +301,8 @@ class Rows:
         of = [self.training_set.tasks[self.rows[i].task] for i in numbers]
         return {
             "prompt": [
-                [{"role": "user", "content": a.prompt(made[i].text)}] for a, i in zip(of, numbers, strict=True)
+                [{"role": "user", "content": a.prompt(made[i].text)}]
+                for a, i in zip(of, numbers, strict=True)
             ],
             "images": [list(made[i].images) for i in numbers],
             "target": [made[i].target for i in numbers],

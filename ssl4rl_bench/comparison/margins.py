@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ssl4rl_bench.comparison.compare import paired_rows
 from ssl4rl_bench.comparison.pairing import Pairing
@@ -58,9 +59,17 @@ def _difference(pairing: Pairing) -> MarginDifference | None:
     pictures = np.repeat(np.arange(len(starts)), one.sizes[pairing.left])
     values = two.margins[right] - one.margins[left]
     known = ~np.isnan(values)
-    if not known.any():
-        return None
-    values, pictures = values[known], np.unique(pictures[known], return_inverse=True)[1]
+    return paired_difference(values[known], pictures[known]) if known.any() else None
+
+
+def paired_difference(values: ArrayLike, pictures: ArrayLike) -> MarginDifference:
+    """Computes the difference of two margins from the differences of samples; `p_corrected` is the uncorrected p.
+
+    Args:
+        values: the candidate's margin minus the baseline's in nats, shape (samples,), at least one.
+        pictures: a number for each sample's picture, shape (samples,).
+    """
+    values, pictures = np.asarray(values, np.float64), np.unique(np.asarray(pictures), return_inverse=True)[1]
     p = float(sign_flip(np.bincount(pictures, values)[:, None])[0])
     interval = clustered_interval(values, pictures)
     return MarginDifference(float(values.mean()), interval, p, p, len(values), int(pictures.max()) + 1)

@@ -17,11 +17,13 @@ from ssl4rl_bench.core.errors import Interrupted
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.types import Completion, Engine, Request, Task
+from ssl4rl_bench.engines.base import telling
 from ssl4rl_bench.run.journal import Journal, answers
 from ssl4rl_bench.run.likelihoods import (
     LikelihoodRecord,
     digest_of,
     encode_likelihoods,
+    likelihoods_path,
     read_likelihoods,
 )
 from ssl4rl_bench.run.observing import Observer
@@ -80,7 +82,7 @@ def _measure(
     """Records the likelihoods of a task and returns the number of samples that were asked."""
     assert isinstance(engine, ScoresAnswers)
     keys = first_keys(rundir, task)
-    path = rundir.likelihoods_path(task.name)
+    path = likelihoods_path(rundir, task.name)
     known = read_likelihoods(path, keys)
     pending = {
         asked.sample.id: asked
@@ -95,7 +97,8 @@ def _measure(
     path.parent.mkdir(exist_ok=True)
     requests = [(Request(asked.sample, task=task.name), asked.texts) for asked in pending.values()]
     n = 0
-    with Journal(path) as journal:
+    # An unexpected error of a library must not cost the run its result, as the replies are complete.
+    with Journal(path) as journal, telling(f"engine {engine.name} cannot score answers"):
         for request, values in received(engine.score_answers(Until(stop, requests)), engine, stop):
             asked = pending[request.sample.id]
             journal.append_line(encode_likelihoods(_record(asked, keys[asked.sample.id], values)))

@@ -23,7 +23,7 @@ STORED = "ssl4rl_bench"
 """The key of what an export says about its run."""
 
 
-class Reply(Protocol):
+class _Reply(Protocol):
     """The parts of a record that every format keeps."""
 
     @property
@@ -36,7 +36,7 @@ class Reply(Protocol):
     def finish_reason(self) -> str: ...
 
 
-def replies_digest(replies: Iterable[Reply]) -> str:
+def replies_digest(replies: Iterable[_Reply]) -> str:
     """Computes the digest of replies in any order: their ids, repeats and texts, and which failed or were cut."""
     return sha256_json(sorted([one.id, one.repeat, one.text, one.finish_reason] for one in replies))
 
@@ -54,7 +54,7 @@ class StoredRun:
         """Returns the specification of a task; None if the run did not have it."""
         return self.spec.tasks.get(name)
 
-    def restored(self, task: Task, replies: Iterable[Reply], repeats: int) -> RunSpec | str:
+    def restored(self, task: Task, replies: Iterable[_Reply], repeats: int) -> RunSpec | str:
         """Returns the specification of the run of this task alone, or a clause that says why it does not apply.
 
         Args:
@@ -63,7 +63,7 @@ class StoredRun:
         """
         spec = self.of_task(task.name)
         if spec is None or self.spec.shard is not None:
-            return "it is of another task or of a part of a run"
+            return "it belongs to another task or to a part of a run"
         if repeats != self.spec.repeats:
             return f"the run has {self.spec.repeats} replies to each question, and the file has {repeats}"
         if replies_digest(replies) != self.replies_sha256:

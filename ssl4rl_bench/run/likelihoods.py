@@ -16,6 +16,7 @@ from pathlib import Path
 from ssl4rl_bench.core.atomic import reporting
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.run.journal import CRC_SIZE, crc_field, has_checksum, numbered_lines
+from ssl4rl_bench.run.rundir import RunDir
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -37,6 +38,11 @@ class LikelihoodRecord:
     values: tuple[tuple[float, ...], ...]
     """The log-likelihoods in nats, of each beginning of a reply and each candidate; empty after an error."""
     error: str | None = None
+
+
+def likelihoods_path(rundir: RunDir, task: str) -> Path:
+    """Returns the path of the likelihoods of the answers to a task."""
+    return rundir.path / "likelihoods" / rundir.journal_path(task).name
 
 
 def digest_of(texts: Iterable[str]) -> str:

@@ -110,10 +110,6 @@ class RunDir:
         """Returns the path of a task's journal."""
         return self.path / "journal" / f"{file_stem(task)}.jsonl"
 
-    def likelihoods_path(self, task: str) -> Path:
-        """Returns the path of the likelihoods of a task's answers (`run.likelihoods`)."""
-        return self.path / "likelihoods" / f"{file_stem(task)}.jsonl"
-
     def image_path(self, sha256: str) -> Path:
         """Returns the path of an image's bytes."""
         return self.path / "images" / sha256[:2] / sha256

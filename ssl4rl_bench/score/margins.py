@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ssl4rl_bench.core.types import Task
-from ssl4rl_bench.run.likelihoods import LikelihoodRecord, read_likelihoods
+from ssl4rl_bench.run.likelihoods import LikelihoodRecord, likelihoods_path, read_likelihoods
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.score.forced_choice import ScoredAnswers, choice_of, sample_margins
 from ssl4rl_bench.task.ssl.probe import ProbeTask
@@ -50,7 +50,7 @@ def margin_of_run(rundir: RunDir, task: Task) -> ProbeMargin:
     """
     if not isinstance(task, ProbeTask):
         return _without("the task is not an SSL task of this package")
-    path = rundir.likelihoods_path(task.name)
+    path = likelihoods_path(rundir, task.name)
     records = read_likelihoods(path, first_keys(rundir, task)) if path.exists() else {}
     targets = {sample.id: sample.target for sample in task.samples}
     scored = {

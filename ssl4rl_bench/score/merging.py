@@ -11,7 +11,7 @@ from ssl4rl_bench.core.atomic import contents, created_folder
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.run.exec_info import ExecInfo
-from ssl4rl_bench.run.likelihoods import merge_likelihoods
+from ssl4rl_bench.run.likelihoods import likelihoods_path, merge_likelihoods
 from ssl4rl_bench.run.merge import in_order, merge_journals
 from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.rundir import RunDir, default_place
@@ -98,8 +98,8 @@ def _fill(run: RunDir, shards: Sequence[RunDir], tasks: Sequence[Task]) -> None:
         run.save_images(task.samples)
         holders = [shard for shard in shards if task.name in shard.spec.tasks]
         merge_journals(holders, task.name, run.spec.keys(task), run.journal_path(task.name))
-        likelihoods = [shard.likelihoods_path(task.name) for shard in holders]
-        merge_likelihoods(likelihoods, first_keys(run, task), run.likelihoods_path(task.name))
+        likelihoods = [likelihoods_path(shard, task.name) for shard in holders]
+        merge_likelihoods(likelihoods, first_keys(run, task), likelihoods_path(run, task.name))
 
 
 def _extractor(results: Mapping[Path, Mapping[str, Any]]) -> str:

@@ -92,7 +92,8 @@ class TaskFile:
     def data_name(self) -> str:
         """What the task reads, for display: a file, a hub data set, "built in", or its source of images."""
         if self.kind == "ssl":
-            return f"made of {self.images} (--images)"
+            drawn = self.images is not None and self.images.startswith("scenes:")
+            return f"made of {'scenes' if drawn else self.images} (--images)"
         if self.builtin:
             return "built in"
         return self.dataset_path if self.data_file is None else self.data_file.name

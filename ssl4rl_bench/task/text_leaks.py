@@ -1,7 +1,7 @@
 """Measures whether the text of a sample gives its answer away, for SSL tasks whose prompts have one (captions).
 
-The picture is not looked at. For each word of a text that may be the answer, small classifiers tell how likely it is
-the answer, and the likeliest word of the text is the guess. They are tested on pictures that they were not trained on.
+The picture is not looked at. Small classifiers tell for each word of a text how likely it is the answer, and the
+likeliest word is the guess. They are tested on the texts of pictures that they were not trained on.
 """
 
 from __future__ import annotations
@@ -64,10 +64,7 @@ def _baselines(task: SSLTask, cases: Sequence[_Case]) -> list[LeakBaseline]:
     features = _features(cases, len(task.labels))
     baselines = []
     for name in (CONSTANT, WORDS, PAIRS):
-        if name == CONSTANT:
-            right = _constant(cases, groups)
-        else:
-            right = _guessed(features[name], cases, groups)
+        right = _constant(cases, groups) if name == CONSTANT else _guessed(features[name], cases, groups)
         accuracy, ci95 = share_right(right, groups)
         differs = ci95[0] > task.chance
         n_images = len(set(groups.tolist()))

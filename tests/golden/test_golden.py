@@ -85,6 +85,8 @@ SSL_TASKS = (
     "ssl_patch_hard",
     "ssl_flip",
     "ssl_count",
+    "ssl_caption_easy",
+    "ssl_caption_hard",
 )
 EXTRACTORS = ("default", "strict", "vlmevalkit-2025-07", "vlmevalkit-2025-09", "vlmevalkit-2026-06")
 RULES = """
@@ -342,7 +344,9 @@ def data_sets(shop: Workshop) -> None:
 
 
 def images_for(task: str) -> tuple[str, ...]:
-    """The images of a data set: `ssl_flip` needs larger ones than the pinned pictures."""
+    """The images of a data set: `ssl_flip` needs larger ones than the pinned pictures, and captions need drawings."""
+    if task.startswith("ssl_caption"):
+        return ("--images", "scenes:golden:12:attribute_recognition")
     return ("--images", "scenes", "--limit", "12") if task == "ssl_flip" else ("--images", "pictures")
 
 

@@ -296,12 +296,18 @@ def test_the_counts_of_a_status_line_add_up_to_all_replies(status: dict[str, int
     assert sum(int(part.split()[0]) for part in parts) == sum(status.values())
 
 
-def drawn(size: tuple[int, int], targets: Sequence[str], n_images: int = 1, columns: int = 1) -> ProbeTask:
+def drawn(
+    size: tuple[int, int], targets: Sequence[str], n_images: int = 1, columns: int = 1, text: str = ""
+) -> ProbeTask:
     """A task with one sample per target."""
     image = images.from_pil(noise(*size))
-    samples = [SimpleNamespace(target=target, images=[image] * n_images) for target in targets]
+    samples = [
+        SimpleNamespace(id=str(number), target=target, images=[image] * n_images)
+        for number, target in enumerate(targets)
+    ]
     ssl = SimpleNamespace(columns=lambda n: columns, few_targets=n_images == 1)
-    return cast(ProbeTask, SimpleNamespace(name="ssl4rl_ssl_x", samples=samples, ssl=ssl))
+    texts = dict.fromkeys((sample.id for sample in samples), text) if text else {}
+    return cast(ProbeTask, SimpleNamespace(name="ssl4rl_ssl_x", samples=samples, ssl=ssl, texts=texts))
 
 
 def is_white(page: Image.Image, box: tuple[int, int, int, int]) -> bool:
@@ -320,6 +326,14 @@ def test_a_sample_of_any_shape_is_drawn_at_the_same_height_inside_of_the_page(si
     assert page.height == 18 + 24 + (148 + 15 + 5) + 2 * 6
     assert not is_white(page, (18, 42, 30, 42 + 148))
     assert is_white(page, (0, 0, 18, page.height))
+
+
+def test_a_text_stands_between_the_image_and_the_answer_in_lines_that_fit() -> None:
+    page = probe_sheet([drawn((40, 40), ["90"], text="a word " * 30)])
+    lines = (page.height - (18 + 24 + (148 + 15 + 5) + 2 * 6)) / 14
+    assert lines >= 4 and lines == int(lines)
+    assert not is_white(page, (18, 42 + 148, 250, 42 + 148 + 14))
+    assert is_white(page, (18 + 232, 42, page.width, page.height))
 
 
 def test_samples_that_do_not_fit_in_a_line_stand_in_the_next() -> None:

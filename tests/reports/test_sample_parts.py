@@ -18,10 +18,17 @@ from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.types import ImagePart, Message, Sample, TextPart
 from ssl4rl_bench.reports.board.columns import COLUMNS
-from ssl4rl_bench.reports.html.sample_parts import READ_AS, group_order, questions_part, replies_part
+from ssl4rl_bench.reports.html.sample_parts import (
+    READ_AS,
+    _texts,
+    group_order,
+    questions_part,
+    replies_part,
+)
 from ssl4rl_bench.reports.html.sample_scores import best_candidate, counted_by, question_scores, units
 from ssl4rl_bench.run.journal import answers
 from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.task.registry import load_probe
 
 AGGREGATIONS = ("circular_micro", "row_micro", "vanilla0_micro")
 
@@ -179,3 +186,11 @@ def test_a_run_without_a_question_has_an_empty_reply_and_no_score(made: tuple[Ma
     assert part["scores"]["row_micro"][0] is None
     assert part["text"] == [None] * 24
     assert part["status"] == "-" * 24
+
+
+def test_a_caption_stands_below_its_question_and_in_the_prompt() -> None:
+    task = load_probe("ssl_caption_easy", data="scenes:page:3:attribute_recognition")
+    for sample in task.samples:
+        question, hint, options, ((role, parts),) = _texts(task, sample)
+        assert (question, options, role) == ("Which word of the caption is false?", [], "user")
+        assert hint == task.texts[sample.id] and parts[0] == 1 and parts[1].count(hint) == 1

@@ -24,6 +24,7 @@ from ssl4rl_bench.evaluation import EvaluationPlan, evaluate_plan, running
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.reports.board.probes import probe_notes, probe_rows
 from ssl4rl_bench.reports.dashboards.records import record_of_result
+from ssl4rl_bench.run.likelihoods import decode_likelihoods, encode_likelihoods, likelihoods_path
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.shards import Shard
@@ -49,6 +50,7 @@ class Broken(Guesser):
 
     after: int = 0
     stop: threading.Event | None = None
+    error: type[Exception] = EngineError
 
     def score_answers(
         self, asked: Iterable[tuple[Request, Sequence[str]]]
@@ -56,7 +58,7 @@ class Broken(Guesser):
         """Gives the likelihoods of the first samples only."""
         for number, result in enumerate(super().score_answers(asked)):
             if number == self.after and self.stop is None:
-                raise EngineError("out of memory")
+                raise self.error("out of memory")
             yield result
             if number + 1 == self.after and self.stop is not None:
                 self.stop.set()
@@ -143,11 +145,12 @@ def test_a_guesser_has_no_margin_and_replies_do_not_depend_on_it(run: Any, tmp_p
     assert [s.score for s in scored_samples(one, probe())] == [s.score for s in scored_samples(two, probe())]
 
 
+@pytest.mark.parametrize("error", [EngineError, ValueError])
 def test_a_failed_engine_leaves_a_margin_of_fewer_samples_and_the_same_command_adds_it(
-    run: Any, tmp_path: Path
+    run: Any, error: type[Exception]
 ) -> None:
     broken = Broken(probe(), sight=0.4)
-    broken.after = 10
+    broken.after, broken.error = 10, error
     lost = margin(run, engine=broken)
     assert (lost["n"], lost["n_left_out"]) == (10, N - 10)
     assert any("out of memory" in line for line in run.told.lines)
@@ -187,10 +190,8 @@ def test_a_run_is_scored_again_without_its_engine(run: Any, tmp_path: Path) -> N
 
 
 def test_margins_in_different_forms_are_not_joined(run: Any, tmp_path: Path) -> None:
-    from ssl4rl_bench.run.likelihoods import decode_likelihoods, encode_likelihoods
-
     margin(run)
-    path = RunDir.open(tmp_path / "run").likelihoods_path(TASK)
+    path = likelihoods_path(RunDir.open(tmp_path / "run"), TASK)
     lines = path.read_bytes().splitlines()
     first = decode_likelihoods(lines[0])
     assert first is not None

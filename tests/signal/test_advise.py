@@ -116,6 +116,7 @@ def test_the_outputs_have_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_rules(arguments: tuple[Any, ...], verdict: str) -> None:
     assert verdict_of(*arguments) == verdict
 
+
 class Reader(Guesser):
     """Prefers some words to others, whatever the picture shows."""
 
@@ -137,7 +138,6 @@ def test_preferring_some_words_of_a_caption_is_not_sight(planted: dict[str, floa
     assert choice is not None and choice.n_candidates == 6 and choice.n_failed == 0
     for p in (alignment(choices(table, earned.right, earned.pictures())).p, choice.sight.p):
         assert p < 0.001 if "sight" in planted else p > 0.01
-
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,9 @@ def process_docs(dataset: Any) -> Any:
     copies = Counter(sample.group for sample in task.samples)
     features = datasets.Features(
         {
-            **dict.fromkeys(("id", "group", "ssl", "text", "target", "data_sha256"), datasets.Value("string")),
+            **dict.fromkeys(
+                ("id", "group", "ssl", "text", "target", "data_sha256"), datasets.Value("string")
+            ),
             **dict.fromkeys(("l1", "l2", "l3"), datasets.Value("string")),
             **dict.fromkeys(("roll", "copies"), datasets.Value("int64")),
             "images": datasets.Sequence(datasets.Image(decode=False)),

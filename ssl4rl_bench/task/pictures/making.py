@@ -110,7 +110,7 @@ def corrupt(
         if (shapes := image.shapes()) is None:
             raise UsageError(
                 f"{task.kind} asks about built-in drawings only, and {image.name or 'an image'} is not one: "
-                "give --images scenes, or leave the task out"
+                "choose the images scenes or scenes:NAME:400:attribute_recognition, or leave the task out"
             )
         return task.corrupt_drawing(image.pixels, shapes, seed), (image,)
     if role == ALONE:

@@ -194,10 +194,11 @@ def _index(labels: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[frozenset[st
     return index
 
 
-_WORD_FILLER = frozenset(
-    "the a an is answer false wrong incorrect inaccurate untrue mistaken replaced one word caption colour color shape "
-    "place position".split()
+_WORD_FILLERS = (
+    "the a an is answer false wrong incorrect inaccurate untrue mistaken replaced one word caption "
+    "colour color shape place position"
 )
+_WORD_FILLER = frozenset(_WORD_FILLERS.split())
 
 
 def word(content: str, words: Sequence[str]) -> str | None:

@@ -64,7 +64,7 @@ class SSLTask(Protocol):
     texts: ClassVar[bool] = False
     """Whether each sample has a text (`Corrupted.text`), on which its possible answers depend (caption)."""
     drawings_only: ClassVar[bool] = False
-    """Whether it needs to know what a picture shows (`corrupt_drawing`), so that only built-in drawings can be used."""
+    """Whether it must know what a picture shows (`corrupt_drawing`), so that only built-in drawings can be used."""
 
     @property
     def parts(self) -> tuple[str, ...]:

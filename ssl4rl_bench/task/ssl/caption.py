@@ -1,8 +1,8 @@
 """Caption: which word of a caption is false?
 
-The idea is ViCrit's (arXiv 2506.10128), which replaces a phrase of a human caption by one that a model finds
-plausible. Here the picture is a built-in drawing, so that a caption is true by construction, and a colour, a shape
-or a place of it is replaced by another one. Exactly one word is then false.
+The idea is ViCrit's (arXiv 2506.10128), which alters a few words of a caption that people wrote. Here the picture is
+a built-in drawing, so that a caption is true by construction, and a colour, a shape or a place in it is replaced by
+another one. Exactly one word is then false.
 
 Without the picture, every word is equally likely to be the false one. The shapes of a drawing have different
 colours, names and places, which are drawn uniformly; two of them are described, in a random order; the word to be
@@ -104,7 +104,7 @@ class Caption(SSLTask):
 
 
 def _words_of(shape: PlacedShape) -> list[str]:
-    """Returns the words that are true of a shape, one of each kind of `VOCABULARY`."""
+    """Returns the colour, the name and the place of a shape, as words of `VOCABULARY`."""
     return [shape.colour, shape.shape, shape.place.replace(" ", "-")]
 
 

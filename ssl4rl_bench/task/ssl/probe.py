@@ -124,8 +124,8 @@ def load(
         index: the index of the sample of each image; there is one sample per index and role.
 
     Raises:
-        UsageError: for an unknown prompt style, a file that declares no SSL task, a limit below 1, or an image that is
-            not a built-in drawing, where the task needs one.
+        UsageError: for an unknown prompt style, a file that declares no SSL task, a limit below 1, or an image
+            that is not a built-in drawing, where the task needs one.
         DataError: if no image can be used.
     """
     style = check_style(prompt or task.prompt)
@@ -138,12 +138,13 @@ def load(
     samples: list[Sample] = []
     texts: dict[str, str] = {}
     n_images = 0
-    for number, picture in enumerate(pictures.pictures):
+    for number in range(len(pictures.pictures)):
         if n_images == wanted:
             break
         try:
-            partners = (Opened.of(other.read()) for other in pictures.partners(number)) if ssl.pairs else ()
-            made = make(ssl, Opened.of(picture.read(), picture.located.name), index, partners)
+            made = _made(ssl, pictures, number, index)
+        except UsageError as error:
+            raise UsageError(f"{task.name}: {error}") from None
         except (Unusable, images.ImageError) as error:
             dropped[str(error)] += 1
             continue
@@ -163,11 +164,6 @@ def load(
         warnings.append(
             f"{unread} images of {pictures.source} cannot be read, {pictures.dropped[0].name} for one."
         )
-    content: list[list[Any]] = [
-        [sample.id, sample.target, [image.sha256 for image in sample.images]] for sample in samples
-    ]
-    if texts:
-        content.append([texts[sample.id] for sample in samples])
     return ProbeTask(
         name=task.name,
         version=task.version,
@@ -179,7 +175,7 @@ def load(
         sampling=task.sampling,
         warnings=tuple(warnings),
         partial_reasons=(f"limited to {limit} of {n_full} images",) if wanted < n_full else (),
-        data_sha256=sha256_json([ssl.identity, content]),
+        data_sha256=sha256_json([ssl.identity, _content(samples, texts)]),
         hub=pictures.hub,
     )
 
@@ -187,6 +183,21 @@ def load(
 def in_order(by_target: Mapping[str, V]) -> dict[str, V]:
     """Sorts a mapping by right answer: angles by number, names by length and then alphabetically."""
     return dict(sorted(by_target.items(), key=lambda item: (not item[0].isdigit(), len(item[0]), item[0])))
+
+
+def _made(ssl: SSLTask, pictures: Selection, number: int, index: int) -> list[Made]:
+    """Returns the samples of one picture of a selection."""
+    picture = pictures.pictures[number]
+    partners = (Opened.of(other.read()) for other in pictures.partners(number)) if ssl.pairs else ()
+    return make(ssl, Opened.of(picture.read(), picture.located.name), index, partners)
+
+
+def _content(samples: Sequence[Sample], texts: Mapping[str, str]) -> list[list[Any]]:
+    """Returns what the samples ask and show, as JSON values. Without texts it is that of earlier versions."""
+    content: list[list[Any]] = [
+        [sample.id, sample.target, [image.sha256 for image in sample.images]] for sample in samples
+    ]
+    return [*content, [texts[sample.id] for sample in samples]] if texts else content
 
 
 def _sample(ssl: SSLTask, made: Made, style: str) -> Sample:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import threading
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import lmms_rows
 import pytest
@@ -29,6 +35,28 @@ pytestmark = [
 CAPTIONS = "coco2014_cap_val"
 SCORED = [name for name in lmms_rows.ROWS if name != CAPTIONS]
 TAGS = '[["<think>", "</think>"], ["<analysis>", "</analysis>"]]'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_meteor() -> Iterator[None]:
+    """Lends one program of METEOR to all who start and end it, as loading its table takes ten seconds of a core."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    held = Meteor()
+    program = held.meteor_p
+    counts = Counter[str]()
+
+    def start(self: Any) -> None:
+        counts["started"] += 1
+        stdin = SimpleNamespace(write=program.stdin.write, flush=program.stdin.flush, close=lambda: None)
+        ends = {"kill": lambda: counts.update(["ended"]), "wait": lambda: None, "communicate": lambda: None}
+        self.meteor_p = SimpleNamespace(stdin=stdin, stdout=program.stdout, **ends)
+        self.lock = threading.RLock()
+
+    with mock.patch.object(Meteor, "__init__", start):
+        yield
+        gc.collect()
+        assert counts["started"] == counts["ended"] > 3
 
 
 @pytest.fixture(scope="module")

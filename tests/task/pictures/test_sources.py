@@ -13,6 +13,7 @@ from pictures import encoded, write_folder
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.task.pictures import ImageSource, open_source
+from ssl4rl_bench.task.pictures.drawn import DrawnSet, shapes_of
 
 
 @pytest.fixture
@@ -150,3 +151,29 @@ def test_a_table_without_images_and_a_single_image_say_what_to_do(tmp_path: Path
     (tmp_path / "one.png").write_bytes(encoded(0))
     with pytest.raises(UsageError, match="folder"):
         open_source(str(tmp_path / "one.png"), spool=spool)
+
+
+def test_drawings_of_one_leaf() -> None:
+    drawn = DrawnSet.parse("scenes:mine:3:ocr")
+    assert drawn == DrawnSet("mine", 3, "ocr") and not drawn.is_benchmark
+    pictures = dict(drawn.pictures())
+    assert list(pictures) == [f"mine/ocr/{number}" for number in range(3)]
+    every = dict(DrawnSet("mine", 3).pictures())
+    assert pictures.items() <= every.items() and len(every) == 45
+    for spec, meant in (("scenes", DrawnSet("dev", None)), ("scenes:a-b", DrawnSet("a-b", None))):
+        assert DrawnSet.parse(spec) == meant
+    for other in ("scenes:", "./scenes", "scenes:x:0", "scenes:x::ocr", "scene"):
+        assert DrawnSet.parse(other) is None
+    with pytest.raises(UsageError, match=r"no questions 'orc'.*'?ocr"):
+        DrawnSet.parse("scenes:x:3:orc")
+
+
+def test_a_drawing_is_known_by_its_name_and_its_bytes() -> None:
+    ((name, png),) = DrawnSet("mine", 1, "attribute_recognition").pictures()
+    shapes = shapes_of(name, sha256_hex(png))
+    assert shapes and len({shape.colour for shape in shapes}) == len(shapes) >= 2
+    assert shapes_of(name, sha256_hex(png + b" ")) is None
+    for other in ("mine/attribute_recognition/1", "mine/none/0", "photo.png", ""):
+        assert shapes_of(other, sha256_hex(png)) is None
+    ((name, png),) = DrawnSet("mine", 1, "ocr").pictures()
+    assert shapes_of(name, sha256_hex(png)) == ()
