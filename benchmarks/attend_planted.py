@@ -1,6 +1,6 @@
 """Plants a difference for `attend` to find, and measures how often it finds it and how often it errs.
 
-    python benchmarks/attend_planted.py train DIR [--steps 60]     # ten trainings of two minutes each on one core
+    python benchmarks/attend_planted.py train DIR [--steps 60]     # ten trainings of about 75 s of CPU time
     python benchmarks/attend_planted.py measure DIR [-n 400]       # then the table
 
 From tiny-base, each seed is trained twice on questions about one of several drawn objects: once on pictures that

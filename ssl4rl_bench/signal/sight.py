@@ -19,7 +19,7 @@ from ssl4rl_bench.stats.multiple import holm
 CONTRAST = "contrast"
 """The margin with the object asked about hidden, minus the margin with another object hidden."""
 LEAST = 0.3
-"""The default of `AttendResult.least`: the seeds of one recipe differ by some tenths of a nat (docs/attend.md)."""
+"""The default of `AttendResult.least`: seeds of one recipe differ by up to 0.2 nats in docs/attend.md."""
 _PIXELS_PER_TOKEN = 28 * 28
 _TOKENS_PER_WORD, _FRAME_TOKENS, _OPTION_TOKENS, _THINKING_TOKENS = 1.4, 30, 14, 100
 """Assumptions of the estimate for a 3B model, none of them measured."""

@@ -150,6 +150,7 @@ def test_benchmarks_without_boxes_have_a_grid(monkeypatch: pytest.MonkeyPatch, t
     assert "another question's picture" in sight_view(sight).sentence
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_saved_and_not_measured_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
