@@ -170,7 +170,8 @@ def _recomputed(task_result: Mapping[str, Any], derived: Outcomes, spec: RunSpec
 def _margin(probe: Mapping[str, Any], derived: Outcomes) -> Iterator[str]:
     """Yields a contradiction between a probe's margin and the margins of its samples."""
     printed = (probe.get("margin") or {}).get("value")
-    values = [] if derived.margins is None else derived.margins[~np.isnan(derived.margins)]
+    margins = np.empty(0) if derived.margins is None else derived.margins
+    values = margins[~np.isnan(margins)]
     mean = float(np.mean(values)) if len(values) else None
     if not _close(printed, mean):
         yield f"the probe's margin is {printed} in result.json and {mean} by outcomes.json"

@@ -148,13 +148,13 @@ def test_only_the_time_for_the_answer_of_a_cluster_counts(
     probe = f"import time; time.sleep({before}); print(flush=True); time.sleep({after})"
     monkeypatch.setattr(cluster, "_PROBE", probe)
     monkeypatch.setattr(cluster, "_PROBE_S", 5.0 if responds else 0.2)
-    assert cluster._responds("127.0.0.1:1") is responds
+    assert (cluster._probe("127.0.0.1:1") == 0) is responds
 
 
 @pytest.mark.parametrize("code", ["raise SystemExit(1)", "import no_such_module", "print(flush=True); 1 / 0"])
 def test_a_probe_that_fails_is_no_answer(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_PROBE", code)
-    assert not cluster._responds("127.0.0.1:1")
+    assert cluster._probe("127.0.0.1:1") not in (0, cluster._REFUSED)
 
 
 @pytest.mark.slow
