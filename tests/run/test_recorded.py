@@ -44,6 +44,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def numbers(run: Path) -> dict[str, Any]:
     tasks: dict[str, Any] = json.loads((run / "result.json").read_bytes())["tasks"]
+    engine = json.loads((run / "spec.json").read_bytes())["engine"]["name"]
+    for task in tasks.values():
+        margin = task["probe"].pop("margin") if "probe" in task else {"value": None, "reason": engine}
+        assert margin["value"] is None and engine in margin["reason"]
     return tasks
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -14,6 +15,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.figures.palette import HEX
 from ssl4rl_bench.reports.figures.sheet import TEXT, TextItem, fit, width_of
 from ssl4rl_bench.reports.views import VIEWS, View, ViewRuns, gather_runs
+from ssl4rl_bench.reports.views.attend import view_of
 
 PROBES = {
     f"ssl4rl_ssl_position_{at}": ("position", f"{'very ' * at}hard quadrants, weak", 0.25 - at / 100, 0.4)
@@ -39,10 +41,45 @@ def chosen(n_more: int) -> ViewRuns:
     return gather_runs(base, runs, hidden, trained=said)
 
 
+def attended(n_models: int, n_layers: int, names: tuple[str, ...]) -> View:
+    """A view of `attend` with checkpoints of long names, with boxes and layers or with a grid of cells."""
+    rng = np.random.default_rng(2)
+
+    def mean() -> dict[str, Any]:
+        value = float(rng.normal(0, 2))
+        return {"value": value, "ci95": [value - 0.3, value + 0.3], "p": 0.01, "n": 400}
+
+    labels = [f"{HOSTILE}{at}" for at in range(n_models)]
+    models = [
+        {
+            "label": label,
+            "right": 0.5,
+            "margin": mean(),
+            "effects": {name: mean() for name in names},
+            "cells": [] if n_layers else [mean() for _ in range(16)],
+            "layers": [
+                {"layer": at + 1, "ratio": 1.1, "ci95": [1.0, 1.2], "p": 0.01, "p_corrected": 0.1, "raw": 1.4}
+                for at in range(n_layers)
+            ],
+        }
+        for label in labels
+    ]
+    differences = [
+        {"label": label, "effect": names[-1], **mean(), "p_corrected": 0.04, "detectable": 0.6}
+        for label in labels[1:]
+    ]
+    has_boxes = n_layers > 0
+    return view_of(
+        {"task": HOSTILE, "has_boxes": has_boxes, "least": 0.3, "models": models, "differences": differences}
+    )
+
+
 @pytest.fixture(scope="module", params=[0, 6], ids=["few", "many"])
 def views(request: pytest.FixtureRequest) -> list[View]:
     runs = chosen(request.param)
-    return [make(runs) for make in VIEWS.values()]
+    boxes = attended(2 + request.param, 36, ("asked", "other", "empty", "contrast"))
+    grid = attended(2 + request.param, 0, ("blank", "shuffled"))
+    return [*(make(runs) for name, make in VIEWS.items() if name != "attend"), boxes, grid]
 
 
 @pytest.mark.slow
