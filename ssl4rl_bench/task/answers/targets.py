@@ -25,7 +25,7 @@ _FORMS = (
 )
 _TWO = ("The answer is {answer} or {other}.", "<answer>{answer}</answer> or <answer>{other}</answer>")
 _OTHER_TEXTS = ("zebra", "quartz", "harpsichord")
-_MARKUP = re.compile(r"[<>|\n\r\\~{}\ufffd]|\.\.|…")
+_MARKUP = re.compile(r"[<>|\n\v\f\r\x1c-\x1e\x85\u2028\u2029\\~{}\ufffd]|\.\.|…")
 _SEVERAL = re.compile(r"[\[\];]|[0-9],\s|[0-9] ?(?:and|or|to|-|–|~) ?[0-9]|[0-9]:[0-9]|±|\\pm|[<>≤≥]|\\[lg]e")
 
 

@@ -153,6 +153,13 @@ def test_strict_reads_a_tag_with_nothing_but_an_answer(kind: str) -> None:
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
+@pytest.mark.parametrize(
+    "end", [end for code in range(0x2030) if len(f"a{(end := chr(code))}b".splitlines()) > 1]
+)
+def test_an_answer_of_several_lines_is_refused(end: str) -> None:
+    assert check_target("text", f"0{end}.") is not None
+
+
 @settings(max_examples=examples(300), deadline=None)
 @given(WORDS)
 def test_gold_replies_of_every_accepted_text_are_right_and_wrong_ones_are_not(target: str) -> None:
