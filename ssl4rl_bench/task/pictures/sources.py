@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.images import MAX_BYTES
-from ssl4rl_bench.core.names import FILE_SUFFIXES, HubName, short_name
+from ssl4rl_bench.core.names import HubName, full_name, short_name
 from ssl4rl_bench.task.missing import task_of_data, where_to_get
 from ssl4rl_bench.task.pictures.drawn import DrawnSet
 from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation, ImageSource
 from ssl4rl_bench.task.pictures.rows import row_images
 from ssl4rl_bench.task.tables.hub import HubTable, open_table
+from ssl4rl_bench.task.taskfile import group_names, task_names
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """The suffixes of image files that are taken from a folder, in upper or lower case."""
@@ -62,12 +63,11 @@ def open_source(
     elif (name := HubName.parse(spec)) is not None and not name.repo.lower().endswith(SUFFIXES):
         table = _opened(name, split, commit)
         source = replace(_spooled(spec, row_images(spec, table.rows()), spool), hub=table.source)
-    elif (
-        task_images is not None and "/" not in spec and not spec.lower().endswith((*FILE_SUFFIXES, *SUFFIXES))
-    ):
+    elif task_images is not None and full_name(spec) in (*task_names(), *group_names()):
         source = _spooled(spec, iter(task_images(spec)), spool)
     else:
-        raise UsageError(f"There are no images {spec}: give {_WAYS}{_advice(path.name)}.")
+        meant = did_you_mean(spec, map(short_name, task_names())) if task_images is not None else ""
+        raise UsageError(f"There are no images {spec}: give {_WAYS}{_advice(path.name)}{meant or '.'}")
     if not source.images and not source.bad:
         raise DataError(f"{spec} has no images: give {_WAYS}.")
     return source
