@@ -20,6 +20,7 @@ from ssl4rl_bench.signal.margins import shown_form
 from ssl4rl_bench.signal.sight import AttendResult
 from ssl4rl_bench.signal.verdicts import ALPHA
 from ssl4rl_bench.stats.clustered import ClusteredMean
+from ssl4rl_bench.stats.estimates import wilson
 
 
 def sight_view(sight: AttendResult) -> View:
@@ -58,6 +59,11 @@ def sight_lines(sight: AttendResult) -> Iterator[str]:
         f"{sight.n_questions} questions of {clean(sight.task)} ({clean(sight.source)}), {how}; the margin is over "
         f"the options in the form {clean(shown_form(sight.form, sight.prompt), 120)}."
     )
+    if all(wilson(model.right, model.margin.n)[0] <= sight.chance for model in sight.models):
+        yield (
+            "No checkpoint is shown to find the right option the likeliest more often than a guesser "
+            f"({100 * sight.chance:.0f}%), so that the effects say little: try another --form, or more questions."
+        )
     if sight.n_left_out:
         yield f"{sight.n_left_out} questions without options or exactly one picture are left out."
     for model in sight.models:
@@ -87,6 +93,7 @@ def sight_json(sight: AttendResult) -> dict[str, Any]:
         "n_questions": sight.n_questions,
         "n_left_out": sight.n_left_out,
         "least": sight.least,
+        "chance": sight.chance,
         "estimate_3b": {
             "seconds": sight.seconds_3b,
             "prompt_tokens_per_s": PREFILL,

@@ -79,6 +79,8 @@ class AttendResult:
     """Differences of at most this many nats are not claimed, however certain they are."""
     seconds_3b: float
     """The estimate for one checkpoint of 3B parameters on one GPU."""
+    chance: float
+    """The share of right options of a guesser."""
 
     @property
     def headlines(self) -> tuple[str, ...]:
@@ -104,6 +106,7 @@ def summarize(
         (),
         least,
         estimate_3b(questions, form, with_layers),
+        float(np.mean([1.0 / len(item.sample.choices) for item in questions.questions])),
     )
     drafts = [
         _difference(measured[0], one, effect, questions, least)

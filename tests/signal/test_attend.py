@@ -48,6 +48,7 @@ def test_planted_sight_is_measured_and_a_difference_is_detected(monkeypatch: pyt
     assert row.difference.value < -1.0
     assert row.p_corrected < 0.001
     assert "depends more on it" in sight_view(sight).sentence
+    assert not any("than a guesser" in line for line in sight_lines(sight))
 
 
 @pytest.mark.slow
@@ -58,6 +59,7 @@ def test_two_seeds_without_sight_are_not_told_apart(monkeypatch: pytest.MonkeyPa
     sentence = sight_view(sight).sentence
     assert "is not shown to differ" in sentence
     assert "80% power" in sentence
+    assert any("than a guesser (25%)" in line for line in sight_lines(sight))
 
 
 @pytest.mark.slow
