@@ -46,10 +46,9 @@ _PROBES = Narrowing(
             "p of margin",
             "95% of margin",
             "Above chance",
-            "Chance",
-            "95% interval",
+            "95% of margin diff",
         ),
-        *("95% of margin diff", "MDE", ("Margin diff", "p corr. of margin"), "Margin", "n"),
+        *("MDE", ("Margin diff", "p corr. of margin"), "Margin", "Chance", "95% interval", "Unread %", "n"),
     ),
     names=("Model",),
 )
@@ -132,7 +131,7 @@ def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
     n_margin, n_change = shown_margins(rows)
     diff = ("Diff", "95% of Diff", "p corr.", "MDE")
     margins = (*MARGIN_HEADERS[:n_margin], *MARGIN_DIFFERENCE_HEADERS[:n_change])
-    headers = ("Probe", "Model", *PROBE_HEADERS, *diff, *margins)
+    headers = ("Probe", "Model", *PROBE_HEADERS, "Unread %", *diff, *margins)
     table = plain_table(
         "SSL probes", [header.replace(" ", "\n") for header in headers], "llr", narrowing=_PROBES
     )
@@ -142,6 +141,7 @@ def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
             Text(short(row.task)),
             Text(clean(row.label)),
             *row.cells(),
+            percent(row.unread),
             points(difference.value) + MARKS[difference.mark] if difference else "",
             interval(difference.ci95, signed=True) if difference else "",
             p_value(difference.p_corrected) if difference else "",

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 from ssl4rl_bench.comparison.compare import paired_rows
 from ssl4rl_bench.comparison.pairing import Pairing
 from ssl4rl_bench.comparison.result import Comparison
-from ssl4rl_bench.stats.alignment import clustered_interval
+from ssl4rl_bench.stats.clustered import clustered_mean
 from ssl4rl_bench.stats.multiple import benjamini_hochberg, holm
-from ssl4rl_bench.stats.resampling import sign_flip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,5 @@ def paired_difference(values: ArrayLike, pictures: ArrayLike) -> MarginDifferenc
         values: the candidate's margin minus the baseline's in nats, shape (samples,), at least one.
         pictures: a number for each sample's picture, shape (samples,).
     """
-    values, pictures = np.asarray(values, np.float64), np.unique(np.asarray(pictures), return_inverse=True)[1]
-    p = float(sign_flip(np.bincount(pictures, values)[:, None])[0])
-    interval = clustered_interval(values, pictures)
-    return MarginDifference(float(values.mean()), interval, p, p, len(values), int(pictures.max()) + 1)
+    mean = clustered_mean(values, pictures)
+    return MarginDifference(mean.value, mean.ci95, mean.p, mean.p, mean.n, mean.n_clusters)

@@ -205,8 +205,8 @@ def test_a_probe_without_a_result_has_dashes_beside_its_difference() -> None:
     assert base.cells() == new.cells() == ["–"] * 8
     assert (base.difference, new.is_baseline) == (None, False)
     first, second = cells(probe_difference_table([base, new]))
-    assert first == ["ssl_rotation_90", "base", *["–"] * 8, "", "", "", "", "–"]
-    assert second[10] == "+50.00▲"
+    assert first == ["ssl_rotation_90", "base", *["–"] * 9, "", "", "", "", "–"]
+    assert second[11] == "+50.00▲"
 
 
 def test_a_note_on_some_probes_names_them() -> None:

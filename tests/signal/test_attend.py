@@ -72,11 +72,11 @@ def test_the_size_and_the_power_of_the_test() -> None:
     assert 0.025 < np.mean([mean.p < 0.05 for mean in null]) < 0.085
     assert 0.915 < np.mean([mean.ci95[0] < 0 < mean.ci95[1] for mean in null if mean.ci95]) < 0.985
     effect = 2.8 / n**0.5
-    found = [clustered_mean(draw.normal(effect, 1.0, n), index) for _ in range(runs)]
-    assert 0.7 < np.mean([mean.p < 0.05 for mean in found]) < 0.88
-    assert np.mean([mean.detectable() or 0.0 for mean in found]) == pytest.approx(effect, rel=0.05)
-    assert found[0].needed(effect / 2) == pytest.approx(
-        4 * n * (found[0].detectable() or 0) ** 2 / effect**2, abs=1
+    planted = [clustered_mean(draw.normal(effect, 1.0, n), index) for _ in range(runs)]
+    assert 0.7 < np.mean([mean.p < 0.05 for mean in planted]) < 0.88
+    assert np.mean([mean.detectable() or 0.0 for mean in planted]) == pytest.approx(effect, rel=0.05)
+    assert planted[0].needed(effect / 2) == pytest.approx(
+        4 * n * (planted[0].detectable() or 0) ** 2 / effect**2, abs=1
     )
 
 
